@@ -1,0 +1,129 @@
+"""Datasets of labelled images: one reader per format, one `ImageDataset`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from fvm_core.data.cifar import read_cifar
+from fvm_core.data.dataset import UNKNOWN, DatasetSpec, ImageDataset, ImageSource, Problem
+from fvm_core.data.delimited import read_delimited
+from fvm_core.data.digits import read_digits
+from fvm_core.data.folder import read_folder
+from fvm_core.data.npz import read_npz
+from fvm_core.data.parquet import read_parquet
+from fvm_core.data.subset import limited
+from fvm_core.errors import SaltflatError
+
+__all__ = [
+    "UNKNOWN",
+    "DatasetSpec",
+    "ImageDataset",
+    "ImageSource",
+    "Problem",
+    "load_dataset",
+    "open_spec",
+]
+
+_TABLES = {
+    ".csv": read_delimited,
+    ".tsv": read_delimited,
+    ".parquet": read_parquet,
+    ".pq": read_parquet,
+}
+
+_POSSIBLE = (
+    "Possible are: digits, cifar10:FOLDER, cifar100:FOLDER, a folder with one folder of images for each "
+    "class, or a .csv, .tsv, .parquet or .npz file."
+)
+
+
+def load_dataset(
+    source: str | Path,
+    *,
+    split: str = "train",
+    label: str | None = None,
+    true_label: str | None = None,
+    image: str | None = None,
+    id: str | None = None,
+    limit: int | None = None,
+    noise: float = 0.3,
+    noise_kind: str = "symmetric",
+    seed: int = 0,
+) -> ImageDataset:
+    """Open a dataset; images are decoded later, when they are asked for.
+
+    Args:
+        source: `digits`, `cifar10:FOLDER`, `cifar100:FOLDER`, or the path of a folder of class
+            folders, a `.csv`, `.tsv`, `.parquet` or `.npz` file.
+        split: `train`, `val` or `test`, for sources that hold several.
+        label: column (for CIFAR-N: key) of given labels; None finds the usual names.
+        true_label: column or key of true labels, where there is one.
+        image: column of images or paths; None finds the usual names.
+        id: column of ids; None finds `id`.
+        limit: keep this many rows, drawn with `seed`, in the input's order.
+        noise: share of labels to move (digits, train split).
+        noise_kind: `symmetric` or `class_dependent` (digits, train split).
+        seed: of `limit` and `noise`.
+
+    Raises:
+        SaltflatError: what is wrong with the source, and what to do.
+    """
+    spec = DatasetSpec(
+        source=str(source),
+        split=split,
+        label=label,
+        true_label=true_label,
+        image=image,
+        id=id,
+        limit=limit,
+        noise=noise,
+        noise_kind=noise_kind,
+        seed=seed,
+    )
+    return open_spec(spec)
+
+
+def open_spec(spec: DatasetSpec) -> ImageDataset:
+    """Open the dataset that `spec` describes; see `load_dataset`.
+
+    Returns:
+        The dataset; its `spec` holds an absolute path, so that it opens from any working folder.
+    """
+    kind, _, folder = spec.source.partition(":")
+    if spec.source == "digits":
+        _refuse(spec, "label", "true_label", "image", "id")
+        dataset = read_digits(spec.split, noise=spec.noise, noise_kind=spec.noise_kind, seed=spec.seed)
+    elif kind in ("cifar10", "cifar100") and folder:
+        _refuse(spec, "image", "id")
+        root = Path(folder).expanduser().resolve()
+        dataset = read_cifar(kind, root, split=spec.split, label=spec.label, true_label=spec.true_label)
+        spec = replace(spec, source=f"{kind}:{root}")
+    else:
+        path = Path(spec.source).expanduser()
+        dataset = _read_path(path, spec)
+        spec = replace(spec, source=str(path.resolve()))
+    return replace(limited(dataset, spec.limit, spec.seed), spec=spec)
+
+
+def _read_path(path: Path, spec: DatasetSpec) -> ImageDataset:
+    columns = {"label": spec.label, "true_label": spec.true_label, "image": spec.image, "id": spec.id}
+    if path.is_dir():
+        _refuse(spec, "label", "true_label", "image", "id")
+        return read_folder(path)
+    if not path.exists():
+        raise SaltflatError(f"There is no file or folder {spec.source!r}. {_POSSIBLE}")
+    reader = _TABLES.get(path.suffix.lower())
+    if reader is not None:
+        return reader(path, **columns)
+    if path.suffix.lower() == ".npz":
+        return read_npz(path, split=spec.split, **columns)
+    raise SaltflatError(f"{spec.source!r} is of no kind that can be opened. {_POSSIBLE}")
+
+
+def _refuse(spec: DatasetSpec, *columns: str) -> None:
+    asked = [f"{name}={getattr(spec, name)!r}" for name in columns if getattr(spec, name) is not None]
+    if asked:
+        raise SaltflatError(
+            f"{spec.source} has no such columns to choose from; leave out {', '.join(asked)}."
+        )

@@ -1,0 +1,165 @@
+"""A Parquet file with a column of images or image paths and a column of labels."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from fvm_core.data.columns import find_columns
+from fvm_core.data.dataset import ImageDataset, ImageSource, missing_labels
+from fvm_core.data.labels import Labels, from_numbers, from_texts, merge
+from fvm_core.data.sources import EncodedImages, FileImages, file_stamp
+from fvm_core.errors import SaltflatError
+
+_ROWS_AT_A_TIME = 1024  # keeps every piece of a binary column far below Arrow's limit of 2 GiB
+
+
+def read_parquet(
+    file: Path,
+    *,
+    label: str | None = None,
+    true_label: str | None = None,
+    image: str | None = None,
+    id: str | None = None,
+) -> ImageDataset:
+    """Open a Parquet file; only the columns that are needed are read, images stay compressed.
+
+    Images: the struct {bytes, path} of Hugging Face, encoded bytes, or paths relative to the file's
+    folder. Labels: texts, dictionary columns, or whole numbers, which Hugging Face's metadata may
+    name. Null, the empty text and the number −1 are no label.
+
+    Args:
+        file: the Parquet file.
+        label: column of given labels; None finds the usual names.
+        true_label: column of true labels; None finds `true_label`.
+        image: column of images; None finds the usual names.
+        id: column of ids; None finds `id`. Without one the paths or row numbers are the ids.
+
+    Raises:
+        SaltflatError: not a Parquet file, or columns that are missing, ambiguous or of a wrong type.
+    """
+    try:
+        with pq.ParquetFile(file) as table:
+            return _read(table, file.resolve(), label, true_label, image, id)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
+        raise SaltflatError(f"{file} can't be read as Parquet: {error}") from error
+
+
+def _read(
+    table: pq.ParquetFile,
+    file: Path,
+    label: str | None,
+    true_label: str | None,
+    image: str | None,
+    id: str | None,
+) -> ImageDataset:
+    schema = table.schema_arrow
+    columns = find_columns(schema.names, file.name, label=label, true_label=true_label, image=image, id=id)
+    small = {name for name in (columns.label, columns.true_label, columns.id) if name}
+    data = table.read(columns=sorted(small))
+    given = _labels(data[columns.label], columns.label, schema, file)
+    true = _labels(data[columns.true_label], columns.true_label, schema, file) if columns.true_label else None
+    codes, true_codes, classes = merge(given, true)
+    images, paths = _images(table, columns.image, file)
+    ids = None if columns.id is None else data[columns.id].cast(pa.string()).to_pylist()
+    return ImageDataset(
+        name=file.stem,
+        ids=_ids(ids, paths, len(codes)),
+        given=codes,
+        classes=classes,
+        images=images,
+        true=true_codes,
+        paths=None if paths is None else [path or "" for path in paths],
+        problems=missing_labels(codes),
+    )
+
+
+def _ids(ids: list[str | None] | None, paths: list[str | None] | None, rows: int) -> list[str]:
+    texts = ids or paths or [None] * rows
+    return [str(row + 1) if text is None else text for row, text in enumerate(texts)]
+
+
+def _labels(column: pa.ChunkedArray, name: str, schema: pa.Schema, file: Path) -> Labels:
+    kind = column.type
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+        column = column.cast(kind)
+    if pa.types.is_boolean(kind) or pa.types.is_string_view(kind):
+        kind, column = pa.string(), column.cast(pa.string())
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        return from_texts(column.to_pylist())
+    if pa.types.is_floating(kind):  # what pandas makes of whole numbers with gaps
+        values = column.to_numpy()
+        gaps = np.isnan(values)
+        if not np.all(gaps | (values == np.rint(values))):
+            raise SaltflatError(f"Column {name!r} of {file.name} holds fractions; labels must be whole.")
+        return _numbers(np.where(gaps, -1, values).astype(np.int64), name, schema)
+    if pa.types.is_integer(kind):
+        return _numbers(pc.fill_null(column.cast(pa.int64()), -1).to_numpy(), name, schema)
+    if pa.types.is_null(kind):
+        return from_texts([None] * len(column))
+    raise SaltflatError(
+        f"Column {name!r} of {file.name} has type {kind}; labels must be texts or whole numbers."
+    )
+
+
+def _numbers(values: np.ndarray, name: str, schema: pa.Schema) -> Labels:
+    return from_numbers(values, _class_names(schema, name))
+
+
+def _class_names(schema: pa.Schema, column: str) -> list[str] | None:
+    """The names that Hugging Face's `ClassLabel` feature gives to the numbers of a column."""
+    try:
+        about = json.loads((schema.metadata or {})[b"huggingface"])
+        names = about["info"]["features"][column]["names"]
+    except (KeyError, ValueError, TypeError):
+        return None
+    if isinstance(names, list) and all(isinstance(name, str) for name in names):
+        return names
+    return None
+
+
+def _images(table: pq.ParquetFile, name: str, file: Path) -> tuple[ImageSource, list[str | None] | None]:
+    kind = table.schema_arrow.field(name).type
+    parts = [kind.field(i).name for i in range(kind.num_fields)] if pa.types.is_struct(kind) else []
+    if "bytes" in parts or "path" in parts:
+        blobs, paths = [], [] if "path" in parts else None
+        for batch in table.iter_batches(_ROWS_AT_A_TIME, columns=[f"{name}.{part}" for part in parts]):
+            if "bytes" in parts:
+                blobs.append(pc.struct_field(batch.column(0), "bytes"))
+            if paths is not None:
+                paths.extend(pc.struct_field(batch.column(0), "path").to_pylist())
+        paths = paths if paths is not None and any(paths) else None
+        if any(len(blob) > blob.null_count for blob in blobs) or paths is None:
+            return _encoded(blobs, file), paths
+        return _files(paths, file), paths
+    if _is_binary(kind):
+        batches = table.iter_batches(_ROWS_AT_A_TIME, columns=[name])
+        return _encoded([batch.column(0) for batch in batches], file), None
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
+        paths = table.read(columns=[name])[name].to_pylist()
+        return _files(paths, file), paths
+    raise SaltflatError(
+        f"Column {name!r} of {file.name} has type {kind}; images must be a struct of bytes and path, "
+        "encoded bytes (binary), or paths (string)."
+    )
+
+
+def _is_binary(kind: pa.DataType) -> bool:
+    return pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind)
+
+
+def _encoded(blobs: list[pa.Array], file: Path) -> EncodedImages:
+    column = pa.chunked_array(blobs, type=blobs[0].type if blobs else pa.binary())
+    return EncodedImages(column, file.name, file_stamp(file))
+
+
+def _files(paths: list[str | None], file: Path) -> FileImages:
+    return FileImages([str(file.parent / path) if path else "" for path in paths])

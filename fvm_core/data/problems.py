@@ -1,0 +1,209 @@
+"""What is wrong with a dataset and its validation set, told before a run starts."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from fvm_core.data.dataset import MISSING_LABEL, UNKNOWN, ImageDataset, Problem, missing_labels
+from fvm_core.data.labels import natural_key
+from fvm_core.data.parallel import ProgressCallback
+from fvm_core.data.scan import Scanned, scan_images
+from fvm_core.data.wording import count, listing
+
+MIN_ROWS = {"train": 10, "val": 2}
+"""Labelled, readable rows without which a run makes no sense."""
+
+_WORDS = {"train": "training", "val": "validation"}
+
+
+def find_problems(
+    train: ImageDataset,
+    val: ImageDataset | None = None,
+    *,
+    train_thumbnails: Scanned | None = None,
+    val_thumbnails: Scanned | None = None,
+    progress: ProgressCallback | None = None,
+    cancelled: Callable[[], bool] | None = None,
+    deep: bool = True,
+) -> list[Problem]:
+    """Everything that is wrong with the data, errors first.
+
+    Args:
+        train: the training set.
+        val: the validation set, if there is one; its classes are matched by name.
+        train_thumbnails: what building thumbnails found out about the images, which saves a pass.
+        val_thumbnails: likewise for `val`.
+        progress: called with images read and images to read.
+        cancelled: asked now and then; True raises `Cancelled`.
+        deep: False reads no image; what thumbnails know is used all the same.
+
+    Returns:
+        Problems that each list every row they concern; `severity` "error" stops a run.
+    """
+    scans: dict[str, Scanned | None] = {"train": train_thumbnails, "val": val_thumbnails}
+    datasets = {"train": train} if val is None else {"train": train, "val": val}
+    if deep:
+        _scan_the_rest(datasets, scans, progress, cancelled)
+    problems: list[Problem] = []
+    for where, dataset in datasets.items():
+        scan = scans[where]
+        problems += [replace(p, where=where) for p in dataset.problems if p.kind != MISSING_LABEL]
+        problems += _unreadable(scan, where)
+        problems += missing_labels(dataset.given, where)
+        problems += _duplicate_ids(dataset, where)
+        problems += _label_conflicts(dataset, scan, where)
+        problems += _too_few(dataset, scan, where)
+    problems += _empty_classes(train)
+    if val is not None:
+        problems += _shared_images(scans["train"], scans["val"])
+        problems += _class_differences(train, val)
+    return sorted(problems, key=lambda problem: problem.severity != "error")
+
+
+def align_classes(train: ImageDataset, val: ImageDataset) -> tuple[ImageDataset, ImageDataset]:
+    """Both datasets with one class list, matched by name: train's classes, then val's new ones."""
+    classes = tuple(dict.fromkeys([*train.classes, *val.classes]))
+    return train.with_classes(classes), val.with_classes(classes)
+
+
+def _scan_the_rest(
+    datasets: dict[str, ImageDataset],
+    scans: dict[str, Scanned | None],
+    progress: ProgressCallback | None,
+    cancelled: Callable[[], bool] | None,
+) -> None:
+    waiting = [where for where in datasets if scans[where] is None]
+    total = sum(len(datasets[where]) for where in waiting)
+    before = 0
+    for where in waiting:
+        tell = None if progress is None else _shifted(progress, before, total)
+        scans[where] = scan_images(datasets[where], tell, cancelled)
+        before += len(datasets[where])
+
+
+def _shifted(progress: ProgressCallback, before: int, total: int) -> ProgressCallback:
+    return lambda done, _: progress(before + done, total)
+
+
+def _unreadable(scan: Scanned | None, where: str) -> list[Problem]:
+    rows = () if scan is None else _rows(~scan.readable)
+    if not rows:
+        return []
+    text = f"{count(len(rows), f'{_WORDS[where]} image')} can't be read. You can go on; they get no score."
+    return [Problem("unreadable_image", text, rows, where)]
+
+
+def _duplicate_ids(dataset: ImageDataset, where: str) -> list[Problem]:
+    repeated = {text for text, number in Counter(dataset.ids).items() if number > 1}
+    if not repeated:
+        return []
+    rows = tuple(row for row, text in enumerate(dataset.ids) if text in repeated)
+    text = (
+        f"{count(len(rows), f'{_WORDS[where]} row')} share {count(len(repeated), 'id')}, such as "
+        f"{next(dataset.ids[row] for row in rows)}. Give every row its own id, or choose another id column."
+    )
+    return [Problem("duplicate_id", text, rows, where)]
+
+
+def _label_conflicts(dataset: ImageDataset, scan: Scanned | None, where: str) -> list[Problem]:
+    """Rows with the same image and different labels."""
+    if scan is None:
+        return []
+    usable = np.flatnonzero(scan.readable & (dataset.given != UNKNOWN))
+    groups = defaultdict(list)
+    for row, key in zip(usable.tolist(), _keys(scan.hashes[usable]), strict=True):
+        groups[key].append(row)
+    rows = []
+    for group in groups.values():
+        if len(group) > 1 and len(np.unique(dataset.given[group])) > 1:
+            rows += group
+    if not rows:
+        return []
+    text = (
+        f"{count(len(rows), f'{_WORDS[where]} row')} have the same image as another row and another label. "
+    )
+    return [
+        Problem(
+            "conflicting_labels", text + "At most one of the labels is right.", tuple(sorted(rows)), where
+        )
+    ]
+
+
+def _shared_images(train: Scanned | None, val: Scanned | None) -> list[Problem]:
+    """Training rows whose image is in the validation set too."""
+    if train is None or val is None:
+        return []
+    known = set(_keys(val.hashes[val.readable]))
+    readable = np.flatnonzero(train.readable)
+    keys = _keys(train.hashes[readable])
+    rows = tuple(row for row, key in zip(readable.tolist(), keys, strict=True) if key in known)
+    if not rows:
+        return []
+    are = "image is" if len(rows) == 1 else "images are"
+    text = f"{len(rows):,} training {are} also in the validation set. Remove them from one of the two."
+    return [Problem("shared_image", text, rows)]
+
+
+def _too_few(dataset: ImageDataset, scan: Scanned | None, where: str) -> list[Problem]:
+    usable = dataset.given != UNKNOWN
+    if scan is not None:
+        usable = usable & scan.readable
+    number, least = int(usable.sum()), MIN_ROWS[where]
+    problems = []
+    if number < least:
+        have = f"{count(number, f'usable {_WORDS[where]} image')}; at least {least} are needed."
+        problems.append(Problem("too_few_rows", f"You have {have}", (), where, "error"))
+    used = np.unique(dataset.given[usable])
+    if where == "train" and len(used) < 2:
+        have = f"All training images have the label {dataset.classes[used[0]]}" if len(used) else "No labels"
+        text = f"{have}; at least 2 classes are needed."
+        problems.append(Problem("too_few_classes", text, (), where, "error"))
+    return problems
+
+
+def _empty_classes(train: ImageDataset) -> list[Problem]:
+    used = _used(train)
+    empty = [name for name in train.classes if name not in used]
+    if not empty:
+        return []
+    have = "1 class has" if len(empty) == 1 else f"{len(empty):,} classes have"
+    text = f"{have} no training images: {listing(empty)}. Add images, or remove the class."
+    return [Problem("empty_class", text)]
+
+
+def _class_differences(train: ImageDataset, val: ImageDataset) -> list[Problem]:
+    in_train, in_val = _used(train), _used(val)
+    problems = []
+    new = sorted(in_val - in_train, key=natural_key)
+    if new:
+        codes = [k for k, name in enumerate(val.classes) if name in new]
+        text = (
+            f"{count(len(new), 'validation class', 'validation classes')} without training images: "
+            f"{listing(new)}. Use the same class names in both, or remove these validation rows."
+        )
+        rows = _rows(np.isin(val.given, codes))
+        problems.append(Problem("val_class_not_in_train", text, rows, "val", "error"))
+    lacking = sorted(in_train - in_val, key=natural_key)
+    if lacking:
+        text = (
+            f"{count(len(lacking), 'training class', 'training classes')} without validation images: "
+            f"{listing(lacking)}. Scores of such samples are weak; add a few clean images of each."
+        )
+        problems.append(Problem("train_class_not_in_val", text, (), "val"))
+    return problems
+
+
+def _used(dataset: ImageDataset) -> set[str]:
+    return {dataset.classes[k] for k in np.unique(dataset.given) if k != UNKNOWN}
+
+
+def _rows(mask: np.ndarray) -> tuple[int, ...]:
+    return tuple(np.flatnonzero(mask).tolist())
+
+
+def _keys(hashes: np.ndarray) -> list[bytes]:
+    return [row.tobytes() for row in hashes]

@@ -1,0 +1,192 @@
+"""The three places images come from: files, a column of encoded bytes, an array of pixels."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from PIL import Image
+
+from fvm_core.data.decode import decode, to_plain
+from fvm_core.errors import SaltflatError, UnreadableImage
+
+
+class FileImages:
+    """Image files, opened one at a time.
+
+    Args:
+        paths: N absolute paths; the empty text stands for "this row names no file".
+    """
+
+    def __init__(self, paths: Sequence[str]) -> None:
+        self.paths = paths
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def image(self, index: int, smallest: int = 0) -> Image.Image:
+        """Decode file `index`; see `decode` for `smallest`."""
+        with self._open(index) as file:
+            return decode(file, self.paths[index], smallest)
+
+    def content(self, index: int) -> bytes:
+        """The file's bytes."""
+        with self._open(index) as file:
+            try:
+                return file.read()
+            except OSError as error:
+                raise UnreadableImage(f"{self.paths[index]} can't be read ({error.strerror}).") from error
+
+    def take(self, indices: np.ndarray) -> FileImages:
+        """The files at `indices`."""
+        return FileImages([self.paths[i] for i in indices])
+
+    def stamp(self) -> str:
+        """Hash of every file's name, size and time of change."""
+        digest = hashlib.blake2b(digest_size=16)
+        for path in self.paths:
+            digest.update(f"{path}\0{file_stamp(path)}\0".encode("utf-8", "surrogatepass"))
+        return digest.hexdigest()
+
+    @contextmanager
+    def _open(self, index: int):
+        path = self.paths[index]
+        if not path:
+            raise UnreadableImage(f"Row {index + 1:,} names no image file.")
+        if not Path(path).is_file():  # opening a pipe would wait for ever
+            what = "isn't a file" if Path(path).exists() else "doesn't exist"
+            raise UnreadableImage(f"{path} {what}.")
+        try:
+            file = Path(path).open("rb")  # noqa: SIM115 (errors while reading it are `decode`'s)
+        except OSError as error:
+            raise UnreadableImage(f"{path} can't be opened ({error.strerror}).") from error
+        with file:
+            yield file
+
+
+class EncodedImages:
+    """Image files as bytes in a column of a table; they stay compressed.
+
+    Args:
+        blobs: binary column; null where a row has no image.
+        where: name of the table, for error texts.
+        stamp: changes when the table may have changed.
+        rows: N positions in `blobs`; None means all, in order.
+    """
+
+    def __init__(
+        self, blobs: pa.ChunkedArray, where: str, stamp: str, rows: np.ndarray | None = None
+    ) -> None:
+        self._blobs = blobs
+        self._where = where
+        self._stamp = stamp
+        self._rows = np.arange(len(blobs)) if rows is None else rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def image(self, index: int, smallest: int = 0) -> Image.Image:
+        """Decode blob `index`; see `decode` for `smallest`."""
+        return decode(io.BytesIO(self.content(index)), self._name(index), smallest)
+
+    def content(self, index: int) -> bytes:
+        """The file's bytes."""
+        data = self._blobs[int(self._rows[index])].as_py()
+        if data is None:
+            raise UnreadableImage(f"{self._name(index)} has no image.")
+        return data
+
+    def take(self, indices: np.ndarray) -> EncodedImages:
+        """The same blobs under other row numbers."""
+        return EncodedImages(self._blobs, self._where, self._stamp, self._rows[indices])
+
+    def stamp(self) -> str:
+        """The table's stamp and the rows."""
+        return rows_stamp(self._stamp, self._rows)
+
+    def _name(self, index: int) -> str:
+        return f"Row {self._rows[index] + 1:,} of {self._where}"
+
+
+class RawImages:
+    """Images as an array of pixels, in memory or memory-mapped.
+
+    Args:
+        array: N×H×W or N×H×W×C uint8, C = 1 (grey), 3 (RGB) or 4 (RGB and alpha).
+        stamp: changes when the array may have changed; None: a hash of the array.
+        rows: N positions in `array`; None means all, in order.
+
+    Raises:
+        SaltflatError: another shape or dtype.
+    """
+
+    def __init__(self, array: np.ndarray, stamp: str | None = None, rows: np.ndarray | None = None) -> None:
+        check_pixels(array)
+        self._array = array
+        self._stamp = stamp
+        self._rows = np.arange(len(array)) if rows is None else rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def image(self, index: int, smallest: int = 0) -> Image.Image:
+        """Image `index`; `smallest` has no effect."""
+        pixels = np.ascontiguousarray(self._array[self._rows[index]])
+        if pixels.ndim == 3 and pixels.shape[2] == 1:
+            pixels = pixels[:, :, 0]
+        return to_plain(Image.fromarray(pixels))
+
+    def content(self, index: int) -> bytes:
+        """The pixels' bytes."""
+        return self._array[self._rows[index]].tobytes()
+
+    def take(self, indices: np.ndarray) -> RawImages:
+        """The same array under other row numbers."""
+        return RawImages(self._array, self._stamp, self._rows[indices])
+
+    def stamp(self) -> str:
+        """The array's stamp and the rows."""
+        if self._stamp is None:
+            self._stamp = hashlib.blake2b(np.ascontiguousarray(self._array), digest_size=16).hexdigest()
+        return rows_stamp(self._stamp, self._rows)
+
+
+def check_pixels(array: np.ndarray, name: str = "The array of images") -> None:
+    """Check dtype and shape.
+
+    Raises:
+        SaltflatError: says what `name` has, what is needed, and how to get there.
+    """
+    has = f"{name} has shape {'×'.join(map(str, array.shape))} and type {array.dtype}"
+    if array.dtype != np.uint8:
+        raise SaltflatError(
+            f"{has}; the type must be uint8 with values 0 to 255. "
+            "For values from 0 to 1 use (images * 255).round().astype('uint8')."
+        )
+    if array.ndim == 4 and array.shape[3] not in (1, 3, 4) and array.shape[1] in (1, 3, 4):
+        raise SaltflatError(f"{has}; channels come last. Use images.transpose(0, 2, 3, 1).")
+    if array.ndim not in (3, 4) or (array.ndim == 4 and array.shape[3] not in (1, 3, 4)):
+        raise SaltflatError(f"{has}; it must be N×H×W, or N×H×W×C with 1, 3 or 4 channels.")
+    if 0 in array.shape[1:]:
+        raise SaltflatError(f"{has}; its images have no pixels.")
+
+
+def file_stamp(path: str | Path) -> str:
+    """Size and time of change of a file, `-` where it can't be looked up."""
+    try:
+        status = Path(path).stat()
+    except (OSError, ValueError):
+        return "-"
+    return f"{status.st_size}-{status.st_mtime_ns}"
+
+
+def rows_stamp(stamp: str, rows: np.ndarray) -> str:
+    """`stamp` together with the rows of it that are used."""
+    digest = hashlib.blake2b(stamp.encode(), digest_size=16)
+    digest.update(np.ascontiguousarray(rows, dtype=np.int64).tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,167 @@
+"""Small encoded images of a whole dataset, in two files that are memory-mapped."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from fvm_core.atomic import replacing, write_json
+from fvm_core.data.built import is_built
+from fvm_core.data.dataset import ImageDataset, ImageSource
+from fvm_core.data.parallel import ProgressCallback, in_chunks
+from fvm_core.errors import UnreadableImage
+
+MAX_SIDE = 96
+"""Pixels of a thumbnail's longer side, at most."""
+MAX_BYTES = 4096
+"""Bytes of an encoded thumbnail, at most: a page of 200 stays below a megabyte."""
+HASH_BYTES = 16
+
+_LOSSLESS_SIDE = 32
+_QUALITIES = (85, 70, 55, 40, 25)
+_PNG_START = b"\x89PNG"
+_BLOB, _OFFSETS, _HASHES, _ABOUT = "thumbnails.bin", "offsets.npy", "hashes.npy", "thumbnails.json"
+
+
+class Thumbnails:
+    """The thumbnails that `build` wrote into a folder.
+
+    Attributes:
+        readable: N booleans, False where the image can't be decoded.
+        hashes: N×16 uint8, a hash of each image's content, zeros where it can't be decoded.
+    """
+
+    def __init__(self, folder: Path | str) -> None:
+        folder = Path(folder)
+        self._offsets = np.load(folder / _OFFSETS, allow_pickle=False)
+        self.hashes = np.load(folder / _HASHES, allow_pickle=False)
+        self.readable = np.diff(self._offsets) > 0
+        # A file without a byte can't be mapped; it is that of a dataset without a readable image.
+        empty = not self._offsets[-1]
+        self._blob = b"" if empty else np.memmap(folder / _BLOB, dtype=np.uint8, mode="r")
+
+    @classmethod
+    def build(
+        cls,
+        dataset: ImageDataset,
+        folder: Path | str,
+        progress: ProgressCallback | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> Thumbnails:
+        """Make the thumbnails of `dataset`, decoding every image once; those that exist are kept.
+
+        Args:
+            dataset: N images.
+            folder: where the files go. After a stop nothing is left there, and a new call starts
+                over; a finished folder of the same images is opened as it is.
+            progress: called with rows done and N.
+            cancelled: asked now and then; True ends the work.
+
+        Raises:
+            Cancelled: `cancelled` said so.
+        """
+        folder = Path(folder)
+        about = {"stamp": dataset.images.stamp(), "count": len(dataset)}
+        if is_built(folder / _ABOUT, about):
+            return cls(folder)
+        (folder / _ABOUT).unlink(missing_ok=True)
+        lengths: list[int] = []
+        hashes: list[bytes] = []
+        with replacing(folder / _BLOB) as blob_part:
+            with blob_part.open("wb") as blob:
+                work = _worker(dataset.images)
+                for part in in_chunks(work, len(dataset), progress=progress, cancelled=cancelled):
+                    for encoded, content_hash in part:
+                        blob.write(encoded)
+                        lengths.append(len(encoded))
+                        hashes.append(content_hash)
+            offsets = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]).astype(np.int64)
+            table = np.frombuffer(b"".join(hashes), dtype=np.uint8).reshape(-1, HASH_BYTES)
+            with replacing(folder / _OFFSETS) as offsets_part, replacing(folder / _HASHES) as hashes_part:
+                np.save(offsets_part, offsets, allow_pickle=False)
+                np.save(hashes_part, table, allow_pickle=False)
+        write_json(folder / _ABOUT, about)  # last: it says that the other three are whole
+        return cls(folder)
+
+    def __len__(self) -> int:
+        return len(self.readable)
+
+    def encoded(self, index: int) -> bytes | None:
+        """The PNG or JPEG file of one thumbnail, None where the image can't be decoded."""
+        start, stop = self._offsets[index], self._offsets[index + 1]
+        return bytes(self._blob[start:stop]) if stop > start else None
+
+    def mime(self, index: int) -> str | None:
+        """`image/png` or `image/jpeg`, None where the image can't be decoded."""
+        encoded = self.encoded(index)
+        return None if encoded is None else _mime(encoded)
+
+    def data_uri(self, index: int) -> str | None:
+        """The thumbnail as a `data:` address, None where the image can't be decoded."""
+        encoded = self.encoded(index)
+        if encoded is None:
+            return None
+        return f"data:{_mime(encoded)};base64,{base64.b64encode(encoded).decode('ascii')}"
+
+
+def encode_thumbnail(image: Image.Image) -> bytes:
+    """One thumbnail of at most `MAX_SIDE` pixels a side and `MAX_BYTES` bytes.
+
+    Small images keep their pixels exactly (PNG). Others become JPEG, first with less quality and
+    then smaller until they fit.
+
+    Args:
+        image: mode "L" or "RGB", any size.
+    """
+    if max(image.size) <= _LOSSLESS_SIDE:
+        data = _saved(image, "PNG")
+        if len(data) <= MAX_BYTES:
+            return data
+    side = MAX_SIDE
+    while True:
+        small = _shrunk(image, side)
+        for quality in _QUALITIES:
+            data = _saved(small, "JPEG", quality=quality)
+            if len(data) <= MAX_BYTES:
+                return data
+        side = side * 3 // 4
+
+
+def content_hash(content: bytes) -> bytes:
+    """16 bytes that are the same for the same content."""
+    return hashlib.blake2b(content, digest_size=HASH_BYTES).digest()
+
+
+def _worker(source: ImageSource) -> Callable[[range], list[tuple[bytes, bytes]]]:
+    def one(row: int) -> tuple[bytes, bytes]:
+        try:
+            encoded = encode_thumbnail(source.image(row, smallest=2 * MAX_SIDE))
+            return encoded, content_hash(source.content(row))
+        except UnreadableImage:
+            return b"", bytes(HASH_BYTES)
+
+    return lambda rows: [one(row) for row in rows]
+
+
+def _shrunk(image: Image.Image, side: int) -> Image.Image:
+    scale = side / max(image.size)
+    if scale >= 1:
+        return image
+    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+    return image.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
+
+
+def _saved(image: Image.Image, kind: str, **options: int) -> bytes:
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+def _mime(encoded: bytes) -> str:
+    return "image/png" if encoded.startswith(_PNG_START) else "image/jpeg"

@@ -1,0 +1,69 @@
+import os
+import sys
+
+import numpy as np
+import pytest
+
+from fvm_core.data import load_dataset
+from fvm_core.errors import SaltflatError
+
+from .images import picture, write
+
+
+def test_classes_rows_and_problems(tmp_path):
+    write(tmp_path / "class10" / "b.PNG", 1)
+    write(tmp_path / "class10" / "deep" / "er" / "a.png", 2)
+    write(tmp_path / "class9" / "é ü.png", 3)
+    write(tmp_path / "class9" / ".hidden.png")
+    write(tmp_path / ".cache" / "a.png")
+    write(tmp_path / "loose.png")
+    (tmp_path / "class9" / "notes.txt").write_text("x")
+    (tmp_path / "empty").mkdir()
+    data = load_dataset(tmp_path)
+    assert data.classes == ("class9", "class10", "empty")
+    assert list(data.ids) == ["class9/é ü.png", "class10/b.PNG", "class10/deep/er/a.png"]
+    assert list(data.paths) == list(data.ids)
+    assert data.given.tolist() == [0, 1, 1]
+    assert data.true is None
+    for row, seed in enumerate([3, 1, 2]):
+        assert np.array_equal(np.asarray(data.images.image(row)), np.asarray(picture(seed)))
+    messages = {problem.kind: problem.message for problem in data.problems}
+    assert messages == {
+        "not_an_image": "1 file skipped, not images by their endings: class9/notes.txt.",
+        "outside_class_folders": "1 image outside the class folders skipped: loose.png.",
+    }
+
+
+def test_opening_decodes_nothing(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "broken.jpg").write_bytes(b"")
+    assert len(load_dataset(tmp_path)) == 1
+
+
+def test_a_link_back_up_ends(tmp_path):
+    write(tmp_path / "data" / "a" / "1.png")
+    (tmp_path / "data" / "a" / "up").symlink_to(tmp_path / "data", target_is_directory=True)
+    assert list(load_dataset(tmp_path / "data").ids) == ["a/1.png"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse names that aren't UTF-8")
+def test_names_that_are_not_utf8(tmp_path):
+    write(tmp_path / "a" / os.fsdecode(b"caf\xe9.png"), 5)
+    data = load_dataset(tmp_path)
+    assert list(data.ids) == ["a/caf\\udce9.png"]
+    assert np.array_equal(np.asarray(data.images.image(0)), np.asarray(picture(5)))
+    assert data.fingerprint() == load_dataset(tmp_path).fingerprint()
+
+
+def test_folders_that_are_no_dataset(tmp_path):
+    with pytest.raises(SaltflatError, match=r"has no class folders\. Put the images"):
+        load_dataset(tmp_path)
+    (tmp_path / "train").mkdir()
+    (tmp_path / "test").mkdir()
+    with pytest.raises(SaltflatError, match=r"holds test, train, which are parts .*Choose one"):
+        load_dataset(tmp_path)
+    (tmp_path / "train" / "cat").mkdir()
+    with pytest.raises(SaltflatError, match="hold no images"):
+        load_dataset(tmp_path / "train")
+    with pytest.raises(SaltflatError, match="leave out label='x'"):
+        load_dataset(tmp_path / "train", label="x")
