@@ -1,0 +1,6 @@
+"""Quadratic-form kernels; importing the package registers them all."""
+
+from fvm_core.layers import conv, linear, norm
+from fvm_core.layers.registry import Kernel, kernel_for, register
+
+__all__ = ["Kernel", "conv", "kernel_for", "linear", "norm", "register"]
