@@ -1,0 +1,256 @@
+"""The settings of one run: Python object, TOML file and command line options are the same thing."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+
+import tomli_w
+
+from fvm_core.data.dataset import DatasetSpec
+from fvm_core.errors import SaltflatError
+
+SOLVERS = ("sgd", "sam", "asam", "fsam", "lpf")
+DEVICES = ("auto", "cpu", "cuda", "mps")
+PRECISIONS = ("auto", "fp32", "bf16")
+STEMS = ("auto", "cifar", "imagenet")
+DAMPING_KINDS = ("relative", "absolute")
+
+OPTIONS = {
+    "model": "model.name",
+    "stem": "model.stem",
+    "checkpoint": "model.checkpoint",
+    "pretrained": "model.pretrained",
+    "size": "model.size",
+    "epochs": "train.epochs",
+    "train_lr": "train.lr",
+    "augment": "train.augment",
+    "solver": "tune.solver",
+    "gamma": "tune.gamma",
+    "steps": "tune.steps",
+    "saved_steps": "tune.saved_steps",
+    "lr": "tune.lr",
+    "estimator": "score.estimator",
+    "damping": "score.damping",
+    "damping_kind": "score.damping_kind",
+    "batch_size": "score.batch_size",
+    "alternatives": "score.alternatives",
+    "name": "name",
+    "device": "device",
+    "precision": "precision",
+    "seed": "seed",
+    "embed": "embed",
+}
+"""Flat names, as the command line and `fvm.run` take them, to places in the settings."""
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Which classifier, and where its weights come from.
+
+    Attributes:
+        name: `auto` (small CNN up to 16 px, a deeper one up to 64 px, ResNet-18 above), `small_cnn`,
+            `resnet18`, `resnet34` or any torchvision classification model.
+        stem: `cifar` (3×3, stride 1) or `imagenet` for the ResNets; `auto` goes by the image size.
+        checkpoint: file with weights of θ*, or of a start for training when `epochs` is above 0.
+        pretrained: start from torchvision's ImageNet weights.
+        size: height and width that images are brought to; 0 goes by the data and the model.
+    """
+
+    name: str = "auto"
+    stem: str = "auto"
+    checkpoint: str = ""
+    pretrained: bool = False
+    size: int = 0
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Training of θ* (paper, appendix B.1). None means: chosen by the size of the data.
+
+    Attributes:
+        epochs: 0 uses the checkpoint as it is.
+        lr: learning rate of SGD with `momentum`, multiplied by 0.1 after half of the epochs.
+        augment: random crop with 4 px padding and horizontal flip.
+    """
+
+    epochs: int | None = None
+    lr: float | None = None
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    batch_size: int | None = None
+    augment: bool | None = None
+
+
+@dataclass(frozen=True)
+class TuneConfig:
+    """Tuning on the validation set (paper, section 3.3 and appendix B.1).
+
+    Attributes:
+        solver: `sgd` gives VM, the others a flat minimum (FVM).
+        gamma: radius of the flatness term; None takes the solver's default in the paper.
+        steps: number of SGD steps, learning rate cosine to 0.
+        saved_steps: number S of steps at which influence is computed, step 0 included.
+    """
+
+    solver: str = "sam"
+    gamma: float | None = None
+    steps: int | None = None
+    saved_steps: int = 6
+    lr: float = 0.01
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    batch_size: int | None = None
+
+
+@dataclass(frozen=True)
+class ScoreConfig:
+    """Influence scores (paper, equations 21 to 25).
+
+    Attributes:
+        estimator: `fvm` (with solver `sgd` it is VM).
+        damping: added to the diagonal Fisher before it is inverted.
+        damping_kind: `relative` to the mean of the Fisher's diagonal, or `absolute`.
+        batch_size: samples per forward pass; 0 picks one, the scores do not depend on it.
+        alternatives: how many labels are listed for each sample, best first.
+    """
+
+    estimator: str = "fvm"
+    damping: float = 0.1
+    damping_kind: str = "relative"
+    batch_size: int = 0
+    alternatives: int = 3
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """All settings of a run; `config.toml` in the run folder holds them."""
+
+    train_data: DatasetSpec
+    val_data: DatasetSpec
+    model: ModelConfig = field(default_factory=ModelConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    tune: TuneConfig = field(default_factory=TuneConfig)
+    score: ScoreConfig = field(default_factory=ScoreConfig)
+    name: str = ""
+    device: str = "auto"
+    precision: str = "auto"
+    seed: int = 0
+    embed: bool = True
+
+    def check(self) -> RunConfig:
+        """Raise `SaltflatError` naming the first setting that cannot be; return self otherwise."""
+        choices = [
+            ("tune.solver", self.tune.solver, SOLVERS),
+            ("device", self.device, DEVICES),
+            ("precision", self.precision, PRECISIONS),
+            ("model.stem", self.model.stem, STEMS),
+            ("score.damping_kind", self.score.damping_kind, DAMPING_KINDS),
+            ("score.estimator", self.score.estimator, ("fvm", "vm")),
+        ]
+        for key, value, allowed in choices:
+            if value not in allowed:
+                raise SaltflatError(f"Setting `{key}` is {value!r}; choose one of: {', '.join(allowed)}.")
+        minimums = [
+            ("train.epochs", self.train.epochs, 0),
+            ("train.batch_size", self.train.batch_size, 1),
+            ("tune.steps", self.tune.steps, 0),
+            ("tune.saved_steps", self.tune.saved_steps, 1),
+            ("tune.batch_size", self.tune.batch_size, 1),
+            ("tune.gamma", self.tune.gamma, 0),
+            ("score.damping", self.score.damping, 0),
+            ("score.batch_size", self.score.batch_size, 0),
+            ("score.alternatives", self.score.alternatives, 1),
+            ("model.size", self.model.size, 0),
+        ]
+        for key, value, least in minimums:
+            if value is not None and value < least:
+                raise SaltflatError(f"Setting `{key}` is {value}; it must be at least {least}.")
+        for key, value in [("train.lr", self.train.lr), ("tune.lr", self.tune.lr)]:
+            if value is not None and value <= 0:
+                raise SaltflatError(f"Setting `{key}` is {value}; it must be above 0.")
+        return self
+
+    def to_dict(self) -> dict:
+        """Nested plain values, without the ones that are None."""
+        return _without_none(asdict(self))
+
+    def to_toml(self) -> str:
+        """The text of `config.toml`."""
+        return tomli_w.dumps(self.to_dict())
+
+    @staticmethod
+    def from_dict(values: dict) -> RunConfig:
+        """The opposite of `to_dict`; raises `SaltflatError` naming an unknown or missing setting."""
+        values = dict(values)
+        for key in ("train_data", "val_data"):
+            if not isinstance(values.get(key), dict) or "source" not in values[key]:
+                raise SaltflatError(f"The settings lack `{key}.source`: say where the images are.")
+        tables = {
+            "train_data": DatasetSpec,
+            "val_data": DatasetSpec,
+            "model": ModelConfig,
+            "train": TrainConfig,
+            "tune": TuneConfig,
+            "score": ScoreConfig,
+        }
+        for key, kind in tables.items():
+            if key in values:
+                values[key] = _build(kind, values[key], key + ".")
+        return _build(RunConfig, values, "").check()
+
+    @staticmethod
+    def read(path: str | Path) -> RunConfig:
+        """Settings from a TOML file; raises `SaltflatError` naming the file and the fault."""
+        path = Path(path)
+        try:
+            values = tomllib.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise SaltflatError(f"There is no settings file {path}.") from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise SaltflatError(f"{path} is not a TOML file: {error}.") from None
+        try:
+            return RunConfig.from_dict(values)
+        except SaltflatError as error:
+            raise SaltflatError(f"{path}: {error}") from None
+
+    @staticmethod
+    def from_options(train: DatasetSpec, val: DatasetSpec, options: dict[str, object]) -> RunConfig:
+        """Settings from the flat names of the command line, see `OPTIONS`; None values are left out.
+
+        Raises:
+            SaltflatError: an option that does not exist or a value that cannot be.
+        """
+        values: dict = {"train_data": train.to_dict(), "val_data": val.to_dict()}
+        for name, value in options.items():
+            if name not in OPTIONS:
+                raise SaltflatError(f"Unknown option `{name}`; known: {', '.join(sorted(OPTIONS))}.")
+            if value is None:
+                continue
+            table, _, key = OPTIONS[name].rpartition(".")
+            (values.setdefault(table, {}) if table else values)[key] = value
+        return RunConfig.from_dict(values)
+
+    def named(self, name: str) -> RunConfig:
+        """The same settings under another name."""
+        return replace(self, name=name)
+
+
+def _build(kind: type, values: dict, prefix: str):
+    known = {item.name for item in fields(kind)}
+    for key in values:
+        if key not in known:
+            raise SaltflatError(f"Unknown setting `{prefix}{key}`; known here: {', '.join(sorted(known))}.")
+    try:
+        return kind(**values)
+    except TypeError as error:
+        raise SaltflatError(f"Settings `{prefix or 'top level'}`: {error}.") from None
+
+
+def _without_none(values: dict) -> dict:
+    return {
+        key: _without_none(value) if isinstance(value, dict) else value
+        for key, value in values.items()
+        if value is not None
+    }

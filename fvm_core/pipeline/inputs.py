@@ -1,0 +1,95 @@
+"""From stored pixels to what the model sees."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from fvm_core.data.pixels import Pixels
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """Size and normalisation of the model's input: `(pixel/255 − mean) / std` per channel."""
+
+    channels: int
+    size: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def to_dict(self) -> dict:
+        """Plain values for `run.json`."""
+        return {
+            "channels": self.channels,
+            "size": self.size,
+            "mean": list(self.mean),
+            "std": list(self.std),
+        }
+
+
+class Inputs:
+    """Images and labels of one dataset on one device.
+
+    On CUDA the whole uint8 tensor goes to the device once if it takes at most a quarter of the free
+    memory; batches are then made there.
+
+    Args:
+        pixels: the decoded images; labels: (N,) class indices; spec: normalisation; device: where to.
+    """
+
+    def __init__(self, pixels: Pixels, labels: np.ndarray, spec: InputSpec, device: str):
+        self.spec = spec
+        self.device = device
+        self.labels = torch.from_numpy(np.asarray(labels, dtype=np.int64))
+        self.readable = pixels.readable
+        self._pixels = pixels
+        self._resident: torch.Tensor | None = None
+        if device == "cuda" and pixels.cached:
+            whole = pixels.tensor()
+            if whole.numel() < torch.cuda.mem_get_info()[0] // 4:
+                self._resident = whole.to(device)
+        shape = (1, spec.channels, 1, 1)
+        self._mean = torch.tensor(spec.mean, device=device).reshape(shape)
+        self._std = torch.tensor(spec.std, device=device).reshape(shape)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def images(self, rows: np.ndarray) -> torch.Tensor:
+        """Normalised float images (B, C, H, W)."""
+        if self._resident is not None:
+            raw = self._resident[torch.from_numpy(rows).to(self.device)]
+        else:
+            raw = self._pixels.batch(rows).to(self.device, non_blocking=True)
+        return (raw.float().div_(255) - self._mean) / self._std
+
+    def targets(self, rows: np.ndarray) -> torch.Tensor:
+        """Labels (B,) on the device."""
+        return self.labels[torch.from_numpy(rows)].to(self.device)
+
+    def usable(self) -> np.ndarray:
+        """Rows with an image and a label, ascending."""
+        return np.flatnonzero(self.readable & (self.labels.numpy() >= 0))
+
+    def batches(self, rows: np.ndarray, size: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """(images, labels) in order."""
+        for start in range(0, len(rows), size):
+            part = rows[start : start + size]
+            yield self.images(part), self.targets(part)
+
+
+def augmented(images: torch.Tensor, generator: torch.Generator, padding: int = 4) -> torch.Tensor:
+    """Random crop after padding, and random horizontal flip, one draw per image (paper, appendix B.1)."""
+    batch, _channels, height, width = images.shape
+    draws = torch.rand(3, batch, generator=generator).to(images.device)
+    padded = torch.nn.functional.pad(images, [padding] * 4)
+    top = (draws[0] * (2 * padding + 1)).long()
+    left = (draws[1] * (2 * padding + 1)).long()
+    rows = top[:, None] + torch.arange(height, device=images.device)
+    columns = left[:, None] + torch.arange(width, device=images.device)
+    columns = torch.where(draws[2][:, None] < 0.5, columns, columns.flip(1))
+    index = torch.arange(batch, device=images.device)[:, None, None]
+    return padded.permute(0, 2, 3, 1)[index, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)

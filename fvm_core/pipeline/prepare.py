@@ -1,0 +1,129 @@
+"""Stage: look at every image once; thumbnails, problems, pixels in the model's size."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import psutil
+
+from fvm_core.atomic import write_json, write_text
+from fvm_core.config import RunConfig
+from fvm_core.data import open_spec
+from fvm_core.data.dataset import ImageDataset, Problem
+from fvm_core.data.pixels import Pixels
+from fvm_core.data.problems import align_classes, find_problems
+from fvm_core.data.thumbnails import Thumbnails
+from fvm_core.errors import SaltflatError
+from fvm_core.pipeline.context import Context
+from fvm_core.pipeline.defaults import complete, image_kind
+from fvm_core.pipeline.inputs import Inputs
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+def open_data(config: RunConfig) -> tuple[ImageDataset, ImageDataset]:
+    """Training and validation set of a run, with one class list."""
+    return align_classes(open_spec(config.train_data), open_spec(config.val_data))
+
+
+def prepare(context: Context) -> dict:
+    """Thumbnails, problems, complete settings, input size and normalisation.
+
+    Raises:
+        SaltflatError: the data has a problem with which no run makes sense.
+    """
+    run, total = context.run, len(context.train) + len(context.val)
+    thumbnails = {}
+    for where, dataset, before in _sets(context):
+
+        def tell(done: int, _total: int, before: int = before) -> None:
+            context.progress.update("prepare", before + done, 2 * total)
+
+        thumbnails[where] = Thumbnails.build(dataset, thumbnail_folder(run.path, where), progress=tell)
+    problems = find_problems(
+        context.train,
+        context.val,
+        train_thumbnails=thumbnails["train"],
+        val_thumbnails=thumbnails["val"],
+    )
+    save_problems(run.path, problems)
+    errors = [problem.message for problem in problems if problem.severity == "error"]
+    if errors:
+        raise SaltflatError("\n".join(errors))
+    context.config = complete(context.config, context.train, context.val, context.device)
+    write_text(run.path / "config.toml", context.config.to_toml())
+    _side, channels = image_kind(context.train)
+    if context.config.model.name != "small_cnn" and context.given_model is None:
+        channels = 3
+    size = context.config.model.size
+    pixels = _build_pixels(context, channels, size, total)
+    if context.config.model.pretrained:
+        mean, std = IMAGENET_MEAN, IMAGENET_STD
+    else:
+        found = pixels["train"].mean_std()
+        mean, std = (tuple(round(float(v), 6) for v in values) for values in found)
+        std = tuple(value or 1.0 for value in std)
+    run.update(
+        samples=len(context.train),
+        validation_samples=len(context.val),
+        classes=list(context.classes),
+        device=context.device,
+        input={"channels": channels, "size": size, "mean": list(mean), "std": list(std)},
+        problems=[
+            {
+                "kind": problem.kind,
+                "message": problem.message,
+                "count": len(problem.rows),
+                "where": problem.where,
+                "severity": problem.severity,
+            }
+            for problem in problems
+        ],
+    )
+    open_inputs(context, pixels)
+    return {}
+
+
+def open_inputs(context: Context, pixels: dict[str, Pixels] | None = None) -> None:
+    """Set the context's inputs, decoding again only what is not there."""
+    spec = context.input_spec
+    pixels = pixels or _build_pixels(context, spec.channels, spec.size, len(context.train) + len(context.val))
+    context.train_inputs = Inputs(pixels["train"], context.train.given, spec, context.device)
+    context.val_inputs = Inputs(pixels["val"], context.val.given, spec, context.device)
+
+
+def thumbnail_folder(run: Path, where: str) -> Path:
+    """Folder of the thumbnails of the `train` or `val` images of a run."""
+    return run / ("thumbnails" if where == "train" else "thumbnails_val")
+
+
+def save_problems(run: Path, problems: list[Problem]) -> None:
+    """Write `problems.json`, every problem with all its rows."""
+    write_json(run / "problems.json", [{**vars(problem), "rows": list(problem.rows)} for problem in problems])
+
+
+def load_problems(run: Path) -> list[Problem]:
+    """What `save_problems` wrote; empty if nothing was."""
+    path = run / "problems.json"
+    if not path.exists():
+        return []
+    return [Problem(**{**p, "rows": tuple(p["rows"])}) for p in json.loads(path.read_text(encoding="utf-8"))]
+
+
+def _sets(context: Context) -> list[tuple[str, ImageDataset, int]]:
+    return [("train", context.train, 0), ("val", context.val, len(context.train))]
+
+
+def _build_pixels(context: Context, channels: int, size: int, total: int) -> dict[str, Pixels]:
+    budget = psutil.virtual_memory().available // 3
+    pixels = {}
+    for where, dataset, before in _sets(context):
+
+        def tell(done: int, _total: int, before: int = before) -> None:
+            context.progress.update("prepare", total + before + done, 2 * total)
+
+        known = Thumbnails(thumbnail_folder(context.run.path, where)).readable
+        folder = context.run.path / "work" / f"pixels_{where}"
+        pixels[where] = Pixels.build(dataset, size, size, channels, folder, budget, tell, readable=known)
+    return pixels

@@ -1,0 +1,154 @@
+"""Stage: the best labels of every training sample at the last saved step (22), and the result tables."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import torch
+from scipy.stats import rankdata
+
+from fvm_core.atomic import write_json
+from fvm_core.metrics import detection, relabelling
+from fvm_core.pipeline.batching import batch_size
+from fvm_core.pipeline.chunks import ChunkedArrays
+from fvm_core.pipeline.context import Context
+from fvm_core.pipeline.curvature import fitted_at
+from fvm_core.pipeline.score import CHUNK, scores_at
+from fvm_core.pipeline.summary import summarise
+
+EXACT_CLASSES = 20
+"""Up to this many classes all listed alternatives are exact, above only the best one: ranking the
+runners-up takes a backward pass for nearly every label."""
+
+
+def relabel(context: Context) -> dict:
+    """Ranks labels by influence, then writes `scores.parquet`, `trajectory.parquet`, `metrics.json`."""
+    count = len(context.train)
+    best = min(context.config.score.alternatives, len(context.classes))
+    columns = {
+        "label": ("int32", (best,)),
+        "influence": ("float32", (best,)),
+        "probability": ("float32", (best,)),
+        "p_given": ("float32", ()),
+        "evaluations": ("float32", ()),
+    }
+    arrays = ChunkedArrays(context.run.path / "work" / "relabel", count, columns, CHUNK)
+    estimator = fitted_at(context, context.saved_steps()[-1])
+    size = batch_size(context, estimator.tapped)
+    for chunk, rows in arrays.pending():
+        found = {
+            name: np.full((len(rows), *shape), -1 if kind == "int32" else np.nan, dtype=kind)
+            for name, (kind, shape) in columns.items()
+        }
+        places = np.flatnonzero(context.train_inputs.readable[rows])
+        for start in range(0, len(places), size):
+            context.progress.update("relabel", arrays.finished_rows() + start, count)
+            part = places[start : start + size]
+            _rank(context, estimator, rows[part], part, best, found)
+        arrays.write(chunk, **found)
+    context.progress.update("relabel", count, count)
+    _write_tables(context, arrays)
+    return {"evaluations_per_sample": float(np.nanmean(arrays["evaluations"]))}
+
+
+def _rank(context, estimator, rows, places, best: int, found: dict[str, np.ndarray]) -> None:
+    exact = best if len(context.classes) <= EXACT_CLASSES else 1
+    ranked = estimator.rank_labels(context.train_inputs.images(rows), exact)
+    values = ranked.values.masked_fill(~ranked.exact, torch.inf)
+    first = values.topk(exact, dim=1, largest=False).indices
+    # After the exact ones the others follow by probability, without an influence.
+    likely = ranked.probabilities.scatter(1, first, -1.0).topk(best - exact, dim=1).indices
+    label = torch.cat([first, likely], 1)
+    influence = values.gather(1, label)
+    influence[:, exact:] = torch.nan
+    found["label"][places] = label.cpu().numpy()
+    found["influence"][places] = influence.cpu().numpy()
+    found["probability"][places] = ranked.probabilities.gather(1, label).cpu().numpy()
+    found["evaluations"][places] = ranked.exact.sum(1).cpu().numpy()
+    given = context.train_inputs.targets(rows)
+    p_given = ranked.probabilities.gather(1, given.clamp(min=0)[:, None])[:, 0]
+    found["p_given"][places] = p_given.masked_fill(given < 0, float("nan")).cpu().numpy()
+
+
+def _write_tables(context: Context, ranked: ChunkedArrays) -> None:
+    steps = context.saved_steps()
+    scored = [scores_at(context, number) for number in range(len(steps))]
+    influence, loss = scored[-1]["influence"], scored[-1]["loss"]
+    names = np.array([*context.classes, None], dtype=object)
+    train = context.train
+    percentile = np.full(len(train), np.nan)
+    rated = np.isfinite(influence)
+    percentile[rated] = 100 * rankdata(influence[rated]) / max(1, rated.sum())
+    table = {
+        "id": pa.array(train.ids, pa.string()),
+        "path": pa.array(train.paths if train.paths is not None else [None] * len(train), pa.string()),
+        "given_label": pa.array(names[train.given], pa.string()),
+        "influence": pa.array(influence, from_pandas=True),
+        "suspicion": pa.array(influence, from_pandas=True),
+        "percentile": pa.array(percentile, from_pandas=True),
+        "suggested_label": pa.array(names[ranked["label"][:, 0]], pa.string()),
+        "suggested_influence": pa.array(ranked["influence"][:, 0], from_pandas=True),
+        "alternatives": _alternatives(ranked, names),
+        "loss": pa.array(loss, from_pandas=True),
+        "p_given": pa.array(ranked["p_given"], from_pandas=True),
+        "p_suggested": pa.array(ranked["probability"][:, 0], from_pandas=True),
+        "loss_before": pa.array(scored[0]["loss"], from_pandas=True),
+    }
+    if train.true is not None:
+        table["true_label"] = pa.array(names[train.true], pa.string())
+    context.run.write_table("scores.parquet", pa.table(table))
+    context.run.write_table(
+        "trajectory.parquet",
+        pa.table(
+            {
+                "step": pa.array(steps, pa.int32()),
+                "influence": _list_per_step([arrays["influence"] for arrays in scored]),
+                "loss": _list_per_step([arrays["loss"] for arrays in scored]),
+            }
+        ),
+    )
+    write_metrics(context, scored, ranked)
+    context.run.update(summary=summarise(influence, ranked["label"][:, 0], train.given, ranked["p_given"]))
+
+
+def write_metrics(context: Context, scored: list[ChunkedArrays], ranked: ChunkedArrays) -> None:
+    """`metrics.json`, where true labels are known for rows that have a given one."""
+    train = context.train
+    if train.true is None:
+        return
+    known = (train.true >= 0) & (train.given >= 0)
+    wrong = (train.given != train.true)[known]
+    suggested = ranked["label"][:, 0]
+    found = {
+        **detection(scored[-1]["influence"][known], wrong),
+        **relabelling(suggested[known], train.given[known], train.true[known]),
+        "samples": int(known.sum()),
+        "wrong_labels": int(wrong.sum()),
+        "baselines": {
+            "loss_trained": detection(scored[0]["loss"][known], wrong),
+            "loss_tuned": detection(scored[-1]["loss"][known], wrong),
+            "influence_trained": detection(scored[0]["influence"][known], wrong),
+        },
+    }
+    write_json(context.run.path / "metrics.json", found)
+
+
+def _alternatives(ranked: ChunkedArrays, names: np.ndarray) -> pa.ListArray:
+    labels = ranked["label"]
+    there = labels >= 0
+    offsets = np.concatenate([[0], np.cumsum(there.sum(1))]).astype(np.int32)
+    inner = pa.StructArray.from_arrays(
+        [
+            pa.array(names[labels[there]], pa.string()),
+            pa.array(ranked["influence"][there], from_pandas=True),
+            pa.array(ranked["probability"][there]),
+        ],
+        ["label", "influence", "probability"],
+    )
+    return pa.ListArray.from_arrays(pa.array(offsets), inner)
+
+
+def _list_per_step(values: list[np.ndarray]) -> pa.LargeListArray:
+    rows = len(values[0])
+    offsets = np.arange(len(values) + 1, dtype=np.int64) * rows
+    return pa.LargeListArray.from_arrays(pa.array(offsets), pa.array(np.concatenate(values)))

@@ -1,0 +1,119 @@
+"""Stage: from θ* to a (flat) minimum of the validation risk (paper, section 3.3)."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pyarrow as pa
+import torch
+import torch.nn.functional as F
+
+from fvm_core.errors import SaltflatError
+from fvm_core.pipeline.context import Context, seed_step, step_name
+from fvm_core.pipeline.evaluation import risk_and_accuracy, sharpness
+from fvm_core.pipeline.weights import load_training_state, save_tensors, save_training_state
+from fvm_core.solvers import SOLVER_CLASSES
+
+_STAGE = 2
+_LIVE_POINTS = 60
+
+
+def tune(context: Context) -> dict:
+    """Minimise the validation risk with the chosen solver, learning rate cosine to 0.
+
+    Saves `checkpoints/step_*.safetensors` at each saved step and `tuning.parquet` with validation risk,
+    sharpness and accuracy over the whole validation set there. The live points between are means over
+    minibatches.
+    """
+    settings, inputs, run = context.config.tune, context.val_inputs, context.run
+    rows = inputs.usable()
+    model = context.model_at("theta_star")
+    optimizer = torch.optim.SGD(
+        model.parameters(), lr=settings.lr, momentum=settings.momentum, weight_decay=settings.weight_decay
+    )
+    solver = SOLVER_CLASSES[settings.solver](model, optimizer, settings.gamma)
+    saved = context.saved_steps()
+    state_file = run.path / "work" / "tune_state.safetensors"
+    start, table = 0, []
+    if state_file.exists():
+        start, extra = load_training_state(state_file, model, optimizer)
+        solver.restore(extra)
+        table = [point for point in run.history("saved") if point["step"] <= start]
+        context.progress.log(f"Tuning goes on after step {start}.")
+    run.restart_history("saved", table)
+    run.restart_history("tune", [point for point in run.history("tune") if point["step"] <= start])
+
+    def keep(step: int) -> None:
+        point = _measured(model, inputs, rows, step)
+        table.append(point)
+        run.add_history("saved", point)
+        save_tensors(run.checkpoints / f"{step_name(step)}.safetensors", model.state_dict())
+        save_training_state(state_file, step, model, optimizer, solver.state())
+
+    if not table:
+        keep(0)
+    every = max(1, settings.steps // _LIVE_POINTS)
+    seen: list[tuple[float, float | None, float]] = []
+    for step in range(start, settings.steps):
+        context.progress.update("tune", step, settings.steps)
+        for group in optimizer.param_groups:
+            group["lr"] = settings.lr * 0.5 * (1 + math.cos(math.pi * step / settings.steps))
+        seed_step(context.config.seed, _STAGE, step)
+        part = _minibatch(rows, settings.batch_size, step, context.config.seed)
+        seen.append(_one_step(model, solver, inputs.images(part), inputs.targets(part)))
+        if not math.isfinite(seen[-1][0]):
+            raise SaltflatError(
+                f"Tuning diverged at step {step + 1}. Use a smaller learning rate than {settings.lr} or a "
+                f"smaller gamma than {settings.gamma}."
+            )
+        if (step + 1) % every == 0 or step + 1 in saved:
+            run.add_history("tune", {"step": step + 1, **_means(seen)})
+            seen = []
+        if step + 1 in saved:
+            keep(step + 1)
+    context.progress.update("tune", settings.steps, settings.steps)
+    run.write_table("tuning.parquet", pa.Table.from_pylist(table))
+    return {"steps": settings.steps, "solver": settings.solver, "gamma": settings.gamma}
+
+
+def _one_step(model, solver, images, labels) -> tuple[float, float | None, float]:
+    first: list[float] = []
+
+    def loss() -> torch.Tensor:
+        logits = model(images)
+        if not first:
+            first.append(float((logits.detach().argmax(1) == labels).float().mean()))
+        return F.cross_entropy(logits, labels)
+
+    model.train()
+    done = solver.step(loss)
+    return done.loss, done.sharpness, first[0]
+
+
+def _minibatch(rows: np.ndarray, size: int, step: int, seed: int) -> np.ndarray:
+    """The rows of one step: epochs of random order, each cut into batches of `size`, a short rest dropped."""
+    size = min(size, len(rows))
+    epoch, number = divmod(step, len(rows) // size)
+    order = np.random.default_rng([seed, _STAGE, epoch]).permutation(rows)
+    return order[number * size : (number + 1) * size]
+
+
+def _measured(model, inputs, rows, step: int) -> dict:
+    risk, accuracy = risk_and_accuracy(model, inputs, rows)
+    return {
+        "step": step,
+        "val_loss": risk,
+        "sharpness": sharpness(model, inputs, rows),
+        "val_accuracy": accuracy,
+    }
+
+
+def _means(seen: list[tuple[float, float | None, float]]) -> dict:
+    losses, gaps, accuracies = zip(*seen, strict=True)
+    known = [gap for gap in gaps if gap is not None]
+    return {
+        "val_loss": float(np.mean(losses)),
+        "sharpness": float(np.mean(known)) if known else None,
+        "val_accuracy": float(np.mean(accuracies)),
+    }
