@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import tomllib
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -216,13 +217,21 @@ class RunConfig:
             raise SaltflatError(f"{path}: {error}") from None
 
     @staticmethod
-    def from_options(train: DatasetSpec, val: DatasetSpec, options: dict[str, object]) -> RunConfig:
+    def from_options(
+        train: DatasetSpec, val: DatasetSpec, options: dict[str, object], base: dict | None = None
+    ) -> RunConfig:
         """Settings from the flat names of the command line, see `OPTIONS`; None values are left out.
+
+        Args:
+            train: where the training set is.
+            val: where the validation set is.
+            options: values by flat name.
+            base: settings as `to_dict` gives them, over which the options win.
 
         Raises:
             SaltflatError: an option that does not exist or a value that cannot be.
         """
-        values: dict = {"train_data": train.to_dict(), "val_data": val.to_dict()}
+        values: dict = copy.deepcopy(base or {}) | {"train_data": train.to_dict(), "val_data": val.to_dict()}
         for name, value in options.items():
             if name not in OPTIONS:
                 raise SaltflatError(f"Unknown option `{name}`; known: {', '.join(sorted(OPTIONS))}.")

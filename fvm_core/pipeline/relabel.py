@@ -7,12 +7,11 @@ import pyarrow as pa
 import torch
 from scipy.stats import rankdata
 
-from fvm_core.atomic import write_json
-from fvm_core.metrics import detection, relabelling
 from fvm_core.pipeline.batching import batch_size
 from fvm_core.pipeline.chunks import ChunkedArrays
 from fvm_core.pipeline.context import Context
 from fvm_core.pipeline.curvature import fitted_at
+from fvm_core.pipeline.evaluate import evaluate
 from fvm_core.pipeline.score import CHUNK, scores_at
 from fvm_core.pipeline.summary import summarise
 
@@ -107,30 +106,9 @@ def _write_tables(context: Context, ranked: ChunkedArrays) -> None:
             }
         ),
     )
-    write_metrics(context, scored, ranked)
+    if train.true is not None and ((train.true >= 0) & (train.given >= 0)).any():
+        evaluate(context.run)
     context.run.update(summary=summarise(influence, ranked["label"][:, 0], train.given, ranked["p_given"]))
-
-
-def write_metrics(context: Context, scored: list[ChunkedArrays], ranked: ChunkedArrays) -> None:
-    """`metrics.json`, where true labels are known for rows that have a given one."""
-    train = context.train
-    if train.true is None:
-        return
-    known = (train.true >= 0) & (train.given >= 0)
-    wrong = (train.given != train.true)[known]
-    suggested = ranked["label"][:, 0]
-    found = {
-        **detection(scored[-1]["influence"][known], wrong),
-        **relabelling(suggested[known], train.given[known], train.true[known]),
-        "samples": int(known.sum()),
-        "wrong_labels": int(wrong.sum()),
-        "baselines": {
-            "loss_trained": detection(scored[0]["loss"][known], wrong),
-            "loss_tuned": detection(scored[-1]["loss"][known], wrong),
-            "influence_trained": detection(scored[0]["influence"][known], wrong),
-        },
-    }
-    write_json(context.run.path / "metrics.json", found)
 
 
 def _alternatives(ranked: ChunkedArrays, names: np.ndarray) -> pa.ListArray:
