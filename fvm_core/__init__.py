@@ -1,8 +1,24 @@
 """Influence functions at flat validation minima: find and fix wrong labels in image datasets."""
 
-from fvm_core.data import load_dataset
-from fvm_core.errors import SaltflatError
-from fvm_core.pipeline.run_folder import RunFolder
-from fvm_core.pipeline.runner import start as run
+from importlib import import_module
 
-__all__ = ["RunFolder", "SaltflatError", "load_dataset", "run"]
+from fvm_core import openmp  # noqa: F401 (before anything loads torch)
+
+_HOMES = {
+    "DiagonalInfluence": ("fvm_core.estimators.influence", "DiagonalInfluence"),
+    "RunFolder": ("fvm_core.pipeline.run_folder", "RunFolder"),
+    "SaltflatError": ("fvm_core.errors", "SaltflatError"),
+    "influence": ("fvm_core.estimators.direct", "influence"),
+    "load_dataset": ("fvm_core.data", "load_dataset"),
+    "run": ("fvm_core.pipeline.runner", "start"),
+}
+
+__all__ = list(_HOMES)
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name when it is first used: torch alone takes seconds."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'fvm_core' has no attribute {name!r}")
+    module, attribute = _HOMES[name]
+    return getattr(import_module(module), attribute)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import copy
+import math
 import tomllib
 from dataclasses import asdict, dataclass, field, fields, replace
+from numbers import Integral, Real
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import tomli_w
 
@@ -17,6 +20,13 @@ DEVICES = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = ("auto", "fp32", "bf16")
 STEMS = ("auto", "cifar", "imagenet")
 DAMPING_KINDS = ("relative", "absolute")
+
+_TYPE_WORDS = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "a text",
+}
 
 OPTIONS = {
     "model": "model.name",
@@ -155,15 +165,20 @@ class RunConfig:
                 raise SaltflatError(f"Setting `{key}` is {value!r}; choose one of: {', '.join(allowed)}.")
         minimums = [
             ("train.epochs", self.train.epochs, 0),
+            ("train.momentum", self.train.momentum, 0),
+            ("train.weight_decay", self.train.weight_decay, 0),
             ("train.batch_size", self.train.batch_size, 1),
             ("tune.steps", self.tune.steps, 0),
             ("tune.saved_steps", self.tune.saved_steps, 1),
+            ("tune.momentum", self.tune.momentum, 0),
+            ("tune.weight_decay", self.tune.weight_decay, 0),
             ("tune.batch_size", self.tune.batch_size, 1),
             ("tune.gamma", self.tune.gamma, 0),
             ("score.damping", self.score.damping, 0),
             ("score.batch_size", self.score.batch_size, 0),
             ("score.alternatives", self.score.alternatives, 1),
             ("model.size", self.model.size, 0),
+            ("seed", self.seed, 0),
         ]
         for key, value, least in minimums:
             if value is not None and value < least:
@@ -209,6 +224,8 @@ class RunConfig:
             values = tomllib.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise SaltflatError(f"There is no settings file {path}.") from None
+        except OSError as error:
+            raise SaltflatError(f"{path} can't be read ({error.strerror}).") from None
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise SaltflatError(f"{path} is not a TOML file: {error}.") from None
         try:
@@ -247,14 +264,33 @@ class RunConfig:
 
 
 def _build(kind: type, values: dict, prefix: str):
+    """An object of `kind` from a table of the settings, every value of the type that its field has."""
+    if not isinstance(values, dict):
+        name = prefix.removesuffix(".")
+        raise SaltflatError(
+            f"Setting `{name}` is {values!r}; it is a table: write [{name}] above its settings."
+        )
     known = {item.name for item in fields(kind)}
     for key in values:
         if key not in known:
             raise SaltflatError(f"Unknown setting `{prefix}{key}`; known here: {', '.join(sorted(known))}.")
-    try:
-        return kind(**values)
-    except TypeError as error:
-        raise SaltflatError(f"Settings `{prefix or 'top level'}`: {error}.") from None
+    types = get_type_hints(kind)
+    return kind(**{key: _typed(value, types[key], prefix + key) for key, value in values.items()})
+
+
+def _typed(value: object, kind: type, key: str) -> object:
+    allowed = get_args(kind) or (kind,)
+    if type(value) in allowed and not (isinstance(value, float) and not math.isfinite(value)):
+        return value
+    if str in allowed and isinstance(value, Path):
+        return str(value)
+    if not isinstance(value, bool):  # numbers of numpy become plain ones, which TOML can hold
+        if int in allowed and isinstance(value, Integral):
+            return int(value)
+        if float in allowed and isinstance(value, Real) and math.isfinite(value):
+            return float(value)
+    wanted = next(text for known, text in _TYPE_WORDS.items() if known in allowed)
+    raise SaltflatError(f"Setting `{key}` is {value!r}; it must be {wanted}.")
 
 
 def _without_none(values: dict) -> dict:

@@ -8,6 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import platformdirs
+from sqlalchemy import URL
+
+from fvm_core.errors import SaltflatError
+
+_LONGEST = 80
+"""Characters of a run folder's name; file systems allow 255 bytes."""
 
 
 @dataclass(frozen=True)
@@ -25,12 +31,19 @@ class Workspace:
         """The folder from `SALTFLAT_HOME`, else the user's data folder."""
         named = os.environ.get("SALTFLAT_HOME")
         path = Path(named).expanduser() if named else platformdirs.user_data_path("saltflat")
-        return Workspace(path).made()
+        # Absolute, because workers start in other folders.
+        return Workspace(path.absolute()).made()
 
     def made(self) -> Workspace:
-        """Create the folders that are missing."""
+        """Create the folders that are missing; raises `SaltflatError` where that can't be done."""
         for folder in (self.runs, self.datasets, self.cache):
-            folder.mkdir(parents=True, exist_ok=True)
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise SaltflatError(
+                    f"The folder {folder} can't be made ({error.strerror}). Set the environment variable "
+                    "SALTFLAT_HOME to a folder that can be written."
+                ) from None
         return self
 
     @property
@@ -51,11 +64,12 @@ class Workspace:
     @property
     def database(self) -> str:
         """SQLAlchemy address of jobs and decisions."""
-        return os.environ.get("SALTFLAT_DATABASE") or f"sqlite:///{self.path / 'saltflat.db'}"
+        own = URL.create("sqlite", database=str(self.path / "saltflat.db"))
+        return os.environ.get("SALTFLAT_DATABASE") or own.render_as_string()
 
     def new_run_folder(self, name: str) -> Path:
         """A path under `runs/` that does not exist yet, made from `name`."""
-        stem = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "run"
+        stem = re.sub(r"[^A-Za-z0-9._-]+", "-", name)[:_LONGEST].strip("-.") or "run"
         path, number = self.runs / stem, 2
         while path.exists():
             path, number = self.runs / f"{stem}-{number}", number + 1

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from fvm_core.config import (
     DEVICES,
+    OPTIONS,
     PRECISIONS,
     SOLVERS,
     STEMS,

@@ -183,10 +183,10 @@ def _class_differences(train: ImageDataset, val: ImageDataset) -> list[Problem]:
         codes = [k for k, name in enumerate(val.classes) if name in new]
         text = (
             f"{count(len(new), 'validation class', 'validation classes')} without training images: "
-            f"{listing(new)}. Use the same class names in both, or remove these validation rows."
+            f"{listing(new)}. They can be suggested all the same; if the names should agree, correct them."
         )
         rows = _rows(np.isin(val.given, codes))
-        problems.append(Problem("val_class_not_in_train", text, rows, "val", "error"))
+        problems.append(Problem("val_class_not_in_train", text, rows, "val"))
     lacking = sorted(in_train - in_val, key=natural_key)
     if lacking:
         text = (

@@ -38,7 +38,7 @@ def build_model(
         pretrained: ImageNet weights, downloaded by torchvision.
 
     Raises:
-        SaltflatError: no such model, or its weights cannot be had.
+        SaltflatError: no such model, it can't take images of this size, or its weights cannot be had.
     """
     if name == "small_cnn":
         if pretrained:
@@ -48,7 +48,7 @@ def build_model(
         raise SaltflatError(f"There is no model `{name}`. Known: {', '.join(model_names())}.")
     if channels != 3:
         raise SaltflatError(f"`{name}` takes images with 3 channels, not {channels}.")
-    model = _pretrained(name) if pretrained else torchvision.models.get_model(name, **_plain_options(name))
+    model = _pretrained(name) if pretrained else _fresh(name, size)
     _replace_head(model, num_classes)
     if name.startswith(("resnet", "resnext", "wide_resnet")) and (
         stem == "cifar" or (stem == "auto" and size <= 64)
@@ -57,16 +57,44 @@ def build_model(
         model.conv1 = nn.Conv2d(3, old.out_channels, 3, padding=1, bias=False)
         nn.init.kaiming_normal_(model.conv1.weight, mode="fan_out", nonlinearity="relu")
         model.maxpool = nn.Identity()
+    _try_size(model, name, size)
     return model
 
 
-def _plain_options(name: str) -> dict:
-    # The auxiliary heads of these two return several outputs and train towards another loss.
-    if name == "googlenet":
-        return {"aux_logits": False, "init_weights": True}
-    if name == "inception_v3":
-        return {"aux_logits": False, "init_weights": True}
-    return {}
+def _fresh(name: str, size: int) -> nn.Module:
+    options: dict = {}
+    if name in ("googlenet", "inception_v3"):
+        # Their auxiliary heads return several outputs and train towards another loss.
+        options = {"aux_logits": False, "init_weights": True}
+    elif name.startswith("vit_"):
+        options = {"image_size": size}
+    elif name.startswith("maxvit_"):
+        options = {"input_size": (size, size)}
+    try:
+        return torchvision.models.get_model(name, **options)
+    except (AssertionError, ValueError) as error:
+        raise SaltflatError(_wrong_size(name, size, error)) from None
+
+
+def _try_size(model: nn.Module, name: str, size: int) -> None:
+    """Refuse a size that leaves nothing of the image somewhere inside, before anything is trained."""
+    weight = next(model.parameters())
+    model.eval()
+    try:
+        with torch.no_grad():
+            model(torch.zeros(1, 3, size, size, device=weight.device))
+    except (AssertionError, RuntimeError) as error:
+        raise SaltflatError(_wrong_size(name, size, error)) from None
+    finally:
+        model.train()
+
+
+def _wrong_size(name: str, size: int, error: Exception) -> str:
+    reason = str(error).strip().split("\n")[0].rstrip(".")
+    return (
+        f"`{name}` can't take images of {size} × {size} pixels ({reason}). "
+        "Choose another size, 224 suits most models, or another model."
+    )
 
 
 def _pretrained(name: str) -> nn.Module:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import struct
 from pathlib import Path
 
 import torch
@@ -14,6 +15,22 @@ from fvm_core.errors import SaltflatError
 
 _WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "module")
 _PREFIXES = ("module.", "_orig_mod.")
+
+# What the readers of torch and safetensors raise for damaged and foreign files, by feeding them noise.
+_DAMAGED = (
+    SafetensorError,
+    pickle.UnpicklingError,
+    struct.error,
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
 
 
 def read_state_dict(path: str | Path) -> dict[str, torch.Tensor]:
@@ -33,10 +50,10 @@ def read_state_dict(path: str | Path) -> dict[str, torch.Tensor]:
             state = load_file(path)
         else:
             state = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, RuntimeError, EOFError, pickle.UnpicklingError, ValueError) as error:
-        first = str(error).strip().split("\n")[0]
+    except _DAMAGED as error:
+        first = str(error).strip().split("\n")[0].rstrip(".")
         raise SaltflatError(
-            f"{path} can't be read as weights: {first} Save it as torch.save(model.state_dict(), …) or "
+            f"{path} can't be read as weights ({first}). Save it as torch.save(model.state_dict(), …) or "
             f"as .safetensors; files that hold whole model objects would have to run their code."
         ) from None
     for _ in range(3):

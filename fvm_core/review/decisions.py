@@ -23,7 +23,7 @@ from sqlalchemy import (
     select,
 )
 
-from fvm_core.database import connect, metadata
+from fvm_core.database import connect, metadata, writing
 from fvm_core.errors import SaltflatError
 
 STATES = ("unreviewed", "relabelled", "kept", "excluded", "unsure")
@@ -95,15 +95,13 @@ class DecisionStore:
         """Append decisions and return how many were new; they are on disk when this returns.
 
         Raises:
-            SaltflatError: an action is unknown or a relabelling names no label; nothing is written then.
+            SaltflatError: an action is unknown, a relabelling names no label, or a text holds half of a
+                surrogate pair; nothing is written then.
         """
         for decision in decisions:
-            if decision.action not in STATE_OF_ACTION:
-                raise SaltflatError(f"Unknown action {decision.action!r} for sample {decision.sample!r}.")
-            if decision.action == "relabel" and decision.new_label is None:
-                raise SaltflatError(f"Relabelling sample {decision.sample!r} needs a label.")
+            _check(decision, reviewer)
         now = time.time()
-        with self._engine.begin() as connection:
+        with writing(self._engine, events) as connection:
             known = set()
             keys = [decision.key for decision in decisions]
             for start in range(0, len(keys), 500):
@@ -113,23 +111,7 @@ class DecisionStore:
             rows = {}
             for decision in decisions:
                 if decision.key not in known:
-                    rows.setdefault(
-                        decision.key,
-                        {
-                            "key": decision.key,
-                            "batch": decision.batch or decision.key,
-                            "run": run,
-                            "row": int(decision.row),
-                            "sample": decision.sample,
-                            "action": decision.action,
-                            "old_label": decision.old_label,
-                            "new_label": decision.new_label if decision.action == "relabel" else None,
-                            "score": decision.score,
-                            "rank": decision.rank,
-                            "reviewer": reviewer,
-                            "at": now,
-                        },
-                    )
+                    rows.setdefault(decision.key, _event(decision, run, reviewer, now))
             if rows:
                 connection.execute(insert(events), list(rows.values()))
         return len(rows)
@@ -146,7 +128,7 @@ class DecisionStore:
             events.c.action != "undo",
             events.c.id.not_in(undone),
         )
-        with self._engine.begin() as connection:
+        with writing(self._engine, events) as connection:
             last = connection.execute(standing.order_by(events.c.id.desc()).limit(1)).mappings().first()
             if last is None:
                 return pd.DataFrame(columns=events.c.keys())
@@ -204,3 +186,35 @@ class DecisionStore:
         with self._engine.connect() as connection:
             found = connection.execute(select(events).where(events.c.run == run).order_by(events.c.id)).all()
         return pd.DataFrame(found, columns=events.c.keys())
+
+
+def _check(decision: Decision, reviewer: str) -> None:
+    if decision.action not in STATE_OF_ACTION:
+        raise SaltflatError(f"Unknown action {decision.action!r} for sample {decision.sample!r}.")
+    if decision.action == "relabel" and decision.new_label is None:
+        raise SaltflatError(f"Relabelling sample {decision.sample!r} needs a label.")
+    for text in (decision.sample, decision.old_label, decision.new_label, reviewer):
+        try:
+            (text or "").encode()
+        except UnicodeEncodeError:
+            raise SaltflatError(
+                f"The decision on sample {decision.sample!r} holds {text!r}, which no database can store."
+            ) from None
+
+
+def _event(decision: Decision, run: str, reviewer: str, now: float) -> dict:
+    return {
+        "key": decision.key,
+        "batch": decision.batch or decision.key,
+        "run": run,
+        "row": int(decision.row),
+        "sample": decision.sample,
+        "action": decision.action,
+        "old_label": decision.old_label,
+        "new_label": decision.new_label if decision.action == "relabel" else None,
+        # Plain numbers: databases don't take those of numpy.
+        "score": None if decision.score is None else float(decision.score),
+        "rank": None if decision.rank is None else int(decision.rank),
+        "reviewer": reviewer,
+        "at": now,
+    }

@@ -1,0 +1,52 @@
+"""`fvm.influence`: the estimator alone, on any torch classifier."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import nn
+
+from fvm_core.errors import SaltflatError
+from fvm_core.estimators.influence import DiagonalInfluence
+
+Batches = Iterable[tuple[torch.Tensor, torch.Tensor]]
+
+
+def influence(
+    model: nn.Module,
+    train: Batches,
+    val: Batches,
+    *,
+    damping: float = 0.1,
+    damping_kind: str = "relative",
+) -> torch.Tensor:
+    """`I(z) = gᵀ(F + λ)⁻¹g ≥ 0` (N,) of every training sample, large = suspicious (21, 25).
+
+    The model is taken as it is: bring it to a flat minimum of the validation risk first, for which
+    `fvm.run` is there.
+
+    Args:
+        model: logits (B, K) for a batch; in evaluation mode.
+        train: batches of (images, labels), in an order that is kept.
+        val: batches of clean (images, labels); may be iterated once.
+        damping: see `DiagonalInfluence`.
+        damping_kind: `relative` or `absolute`.
+
+    Raises:
+        SaltflatError: see `DiagonalInfluence`.
+    """
+    val = iter(val)
+    device = next(model.parameters()).device
+    placed = ((images.to(device), labels.to(device)) for images, labels in val)
+    first = next(placed, None)
+    if first is None:
+        raise SaltflatError("The validation set is empty, so there is no Fisher information.")
+
+    def batches():
+        yield first
+        yield from placed
+
+    estimator = DiagonalInfluence(model, first[0], damping=damping, damping_kind=damping_kind).fit(batches())
+    scores = [estimator.score(images.to(device), labels.to(device))[0].cpu() for images, labels in train]
+    return torch.cat(scores) if scores else torch.empty(0)

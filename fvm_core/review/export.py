@@ -1,0 +1,210 @@
+"""The cleaned labels of a run as one table, and everything that is written from it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from fvm_core.data import open_spec
+from fvm_core.data.dataset import ImageDataset
+from fvm_core.data.wording import listing
+from fvm_core.errors import SaltflatError
+from fvm_core.pipeline.run_folder import RunFolder
+from fvm_core.review.audit import audit_table, iso_times, write_audit
+from fvm_core.review.class_folders import write_class_folders
+from fvm_core.review.decisions import DecisionStore
+from fvm_core.review.table_files import COLUMNS, FORMATS, export_bytes, format_of, read_export, write_export
+
+__all__ = [
+    "COLUMNS",
+    "FOLDERS",
+    "FORMATS",
+    "STATUSES",
+    "ExportSummary",
+    "audit_table",
+    "export",
+    "export_bytes",
+    "export_table",
+    "read_export",
+    "write_audit",
+    "write_class_folders",
+    "write_export",
+]
+
+STATUSES = ("unreviewed", "kept", "relabelled", "excluded", "unsure", "auto_relabelled")
+"""What a row of the export can be: the states of the review, and `auto_relabelled`."""
+
+FOLDERS = "folders"
+"""The format that is not a table: class folders with the images in them."""
+
+_SCORE_COLUMNS = ["id", "path", "given_label", "suggested_label", "influence", "percentile"]
+
+
+@dataclass(frozen=True)
+class ExportSummary:
+    """What an export wrote.
+
+    Attributes:
+        rows: rows of the table.
+        counts: rows in each of `STATUSES`.
+        changed: rows whose clean label differs from the given one.
+        paths: the file or folder, then the audit file where there are events.
+        without_image: rows that class folders leave out because their image can't be read.
+    """
+
+    rows: int
+    counts: dict[str, int]
+    changed: int
+    paths: tuple[Path, ...]
+    without_image: int = 0
+
+
+def export_table(
+    run: RunFolder,
+    store: DecisionStore,
+    *,
+    accept_above: float | None = None,
+    decisions_only: bool = False,
+) -> pd.DataFrame:
+    """The clean label of every training sample, in the input's order.
+
+    Columns: `id, path, given_label, clean_label, status, suggested_label, influence, percentile,
+    reviewer, decided_at, run`. Texts are never null: what is not there is the empty text. `influence`
+    and `percentile` are NaN for rows without a score. `decided_at` is ISO 8601 in UTC.
+
+    `clean_label` is the given label, except for `relabelled` rows (the reviewer's label) and
+    `auto_relabelled` ones (the suggested label). Excluded rows keep the given label there: `status`
+    tells that they are to be left out, as class folders do.
+
+    Args:
+        run: a run with scores.
+        store: where its decisions are.
+        accept_above: percentile of the suspicion, 0 to 100. Unreviewed rows strictly above it whose
+            suggested label differs from the given one take it and become `auto_relabelled`, so 100
+            accepts none and 0 accepts all that have a score.
+        decisions_only: only the rows that are not `unreviewed`.
+
+    Returns:
+        N rows with the row numbers of the training set as index.
+
+    Raises:
+        SaltflatError: no scores yet, `accept_above` out of range, or decisions on other samples.
+    """
+    if accept_above is not None and not 0 <= accept_above <= 100:
+        raise SaltflatError(
+            f"Suggestions can be accepted above a percentile of 0 to 100, not {accept_above}."
+        )
+    scores = run.scores(_SCORE_COLUMNS)
+    texts = {name: scores[name].fillna("").to_numpy(dtype=object) for name in _SCORE_COLUMNS[:4]}
+    numbers = {name: scores[name].to_numpy(dtype=np.float64) for name in _SCORE_COLUMNS[4:]}
+    state = store.state(run.id)
+    rows = state.index.to_numpy(dtype=np.int64)
+    _check_samples(run, texts["id"], rows, state["sample"].to_numpy(dtype=object))
+
+    status = np.full(len(scores), "unreviewed", dtype=object)
+    clean = texts["given_label"].copy()
+    reviewer = np.full(len(scores), "", dtype=object)
+    decided_at = np.full(len(scores), "", dtype=object)
+    status[rows] = state["state"].to_numpy(dtype=object)
+    reviewer[rows] = state["reviewer"].to_numpy(dtype=object)
+    decided_at[rows] = iso_times(state["at"].to_numpy(dtype=np.float64))
+    relabelled = (state["state"] == "relabelled").to_numpy(dtype=bool)
+    clean[rows[relabelled]] = state["new_label"].to_numpy(dtype=object)[relabelled]
+    if accept_above is not None:
+        suggested = texts["suggested_label"]
+        accepted = (status == "unreviewed") & (numbers["percentile"] > accept_above)
+        accepted &= (suggested != "") & (suggested != texts["given_label"])
+        status[accepted] = "auto_relabelled"
+        clean[accepted] = suggested[accepted]
+
+    values = {
+        **texts,
+        **numbers,
+        "clean_label": clean,
+        "status": status,
+        "reviewer": reviewer,
+        "decided_at": decided_at,
+        "run": np.full(len(scores), run.name, dtype=object),
+    }
+    kept = np.flatnonzero(status != "unreviewed") if decisions_only else np.arange(len(scores))
+    table = pd.DataFrame(
+        {
+            name: values[name][kept] if name in numbers else pd.Series(values[name][kept], dtype="str")
+            for name in COLUMNS
+        }
+    )
+    return table.set_axis(kept) if decisions_only else table
+
+
+def export(
+    run: RunFolder,
+    store: DecisionStore,
+    out: str | Path,
+    *,
+    format: str | None = None,
+    accept_above: float | None = None,
+    decisions_only: bool = False,
+    dataset: ImageDataset | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> ExportSummary:
+    """Write the cleaned labels, and `<out stem>.audit.csv` beside them where there are decisions.
+
+    Args:
+        run: a run with scores.
+        store: where its decisions are.
+        out: a file whose ending names the format, or a folder (a name without an ending, or one that
+            exists) for class folders.
+        format: one of `FORMATS` or `folders`, whatever the ending says.
+        accept_above: see `export_table`.
+        decisions_only: see `export_table`.
+        dataset: the training set, for class folders; None opens it as the run's settings say.
+        progress: told (done, total) while images are written.
+
+    Raises:
+        SaltflatError: unknown ending, nothing to export yet, or a place that can't be written.
+    """
+    out = Path(out).resolve()
+    chosen = _chosen_format(out, format)
+    table = export_table(run, store, accept_above=accept_above, decisions_only=decisions_only)
+    without_image = 0
+    if chosen == FOLDERS:
+        dataset = open_spec(run.config.train_data) if dataset is None else dataset
+        without_image = write_class_folders(table, dataset, out, progress).without_image
+    else:
+        write_export(table, out, chosen)
+    paths = [out]
+    events = audit_table(run, store)
+    if len(events):
+        name = out.name if chosen == FOLDERS else out.stem
+        paths.append(write_audit(events, out.with_name(f"{name}.audit.csv")))
+    counted = table["status"].value_counts()
+    return ExportSummary(
+        rows=len(table),
+        counts={status: int(counted.get(status, 0)) for status in STATUSES},
+        changed=int((table["clean_label"] != table["given_label"]).sum()),
+        paths=tuple(paths),
+        without_image=without_image,
+    )
+
+
+def _chosen_format(out: Path, format: str | None) -> str:
+    if format == FOLDERS or (format is None and (not out.suffix or out.is_dir())):
+        return FOLDERS
+    return format_of(out, format)
+
+
+def _check_samples(run: RunFolder, ids: np.ndarray, rows: np.ndarray, samples: np.ndarray) -> None:
+    """Refuse decisions that name other samples than the rows they point at."""
+    outside = (rows < 0) | (rows >= len(ids))
+    strange = outside.copy()
+    strange[~outside] = ids[rows[~outside]] != samples[~outside]
+    if strange.any():
+        names = listing([repr(sample) for sample in samples[strange]], 3)
+        raise SaltflatError(
+            f"{int(strange.sum()):,} decisions of run {run.name!r} are on samples that its scores don't have "
+            f"in that row: {names}. Use the database with which the run was reviewed."
+        )

@@ -1,0 +1,120 @@
+"""The command line as a person types it."""
+
+import json
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from fvm_core.cli.commands import application
+from fvm_core.errors import SaltflatError
+from fvm_core.pipeline.run_folder import RunFolder
+from fvm_core.review.decisions import Decision, DecisionStore
+from fvm_core.workspace import Workspace
+
+FAST = [
+    "--limit",
+    "200",
+    "--val-limit",
+    "100",
+    "--epochs",
+    "15",
+    "--steps",
+    "30",
+    "--saved-steps",
+    "2",
+    "--no-embed",
+]
+
+
+def call(*words):
+    result = CliRunner().invoke(application, [str(word) for word in words], env={"COLUMNS": "200"})
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result
+
+
+def test_run_evaluate_export(tmp_path):
+    out = tmp_path / "run"
+    call("run", "--train", "digits", "--val", "digits", "--out", out, *FAST, "--solver", "sgd")
+    run = RunFolder.open(out)
+    assert run.finished and run.config.tune.solver == "sgd" and run.config.train_data.limit == 200
+    (out / "metrics.json").unlink()
+    printed = call("evaluate", out).output
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert f"{100 * metrics['roc_auc']:.2f} %" in printed
+    assert "influence, VM (SGD)" in printed and "loss, trained model" in printed
+
+    DecisionStore(Workspace.default().database).record(
+        run.id, [Decision(3, run.scores()["id"][3], "relabel", "1", "7")], "ada"
+    )
+    call("export", out, "--out", tmp_path / "clean.csv")
+    table = pd.read_csv(tmp_path / "clean.csv", dtype=str, keep_default_na=False)
+    assert table["id"].tolist() == run.scores()["id"].tolist()
+    assert (
+        table["clean_label"][3] == "7"
+        and table["status"][3] == "relabelled"
+        and table["reviewer"][3] == "ada"
+    )
+    assert (table["status"].drop(3) == "unreviewed").all()
+    assert (table["clean_label"].drop(3) == table["given_label"].drop(3)).all()
+    call("export", out, "--out", tmp_path / "auto.csv", "--accept-suggestions-above", "90")
+    auto = pd.read_csv(tmp_path / "auto.csv", dtype=str, keep_default_na=False)
+    taken = auto["status"] == "auto_relabelled"
+    assert taken.any() and (auto["clean_label"][taken] == auto["suggested_label"][taken]).all()
+
+
+def test_config_file_and_options(tmp_path):
+    out = tmp_path / "run"
+    (tmp_path / "settings.toml").write_text(
+        'seed = 4\n[train_data]\nsource = "digits"\nlimit = 150\n[val_data]\nsource = "digits"\nsplit = "val"\n'
+        "[train]\nepochs = 1\n[tune]\nsteps = 3\nsaved_steps = 2\n"
+    )
+    call("run", "--config", tmp_path / "settings.toml", "--out", out, "--no-embed", "--epochs", 2)
+    config = RunFolder.open(out).config
+    assert (config.seed, config.train.epochs, config.tune.steps, config.train_data.limit) == (4, 2, 3, 150)
+    before = (out / "scores.parquet").stat().st_mtime_ns
+    call("run", "--out", out, "--resume")
+    assert (out / "scores.parquet").stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["run", "--out", "{out}"], "--train SPEC"),
+        (["run", "--out", "{out}", "--train", "digits"], "--val SPEC"),
+        (["run", "--out", "{out}", "--train", "nowhere.csv", "--val", "digits"], "nowhere.csv"),
+        (
+            ["run", "--out", "{out}", "--train", "digits", "--val", "digits", "--solver", "adam"],
+            "tune.solver",
+        ),
+        (
+            ["run", "--out", "{out}", "--train", "digits", "--val", "digits", "--batch-size", "x"],
+            "--batch-size",
+        ),
+        (["run", "--out", "{out}", "--config", "none.toml"], "no settings file none.toml"),
+        (["evaluate", "{out}"], "not a run folder"),
+        (["export", "{out}", "--out", "x.csv"], "not a run folder"),
+    ],
+)
+def test_faults_are_named(tmp_path, words, message):
+    with pytest.raises(SaltflatError) as fault:
+        call(*[word.format(out=tmp_path / "run") for word in words])
+    assert message in str(fault.value)
+
+
+def test_the_module_prints_no_traceback(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "fvm_core", "evaluate", str(tmp_path / "none")], capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "is not a run folder" in done.stderr
+
+
+def test_doctor_tells_versions_and_workspace(tmp_path):
+    printed = call("doctor").output
+    assert "torch and torchvision fit together" in printed
+    assert str(Workspace.default().path) in printed.replace("\n", "")
