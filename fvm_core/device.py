@@ -27,6 +27,18 @@ def resolve(name: str) -> str:
     return name
 
 
+def make_repeatable(device: str) -> None:
+    """On CUDA: the same kernels in every run, and full fp32 instead of TF32 in convolutions.
+
+    TF32 keeps three decimal digits, too few for gradients that are squared and divided by small numbers.
+    """
+    if device == "cuda":
+        torch.backends.cudnn.deterministic = True
+        torch.backends.cudnn.benchmark = False
+        torch.backends.cudnn.allow_tf32 = False
+        torch.backends.cuda.matmul.allow_tf32 = False
+
+
 def training_autocast(device: str, precision: str) -> contextlib.AbstractContextManager:
     """Half precision for training where it pays: on CUDA unless `fp32` is asked for.
 

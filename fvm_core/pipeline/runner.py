@@ -17,7 +17,7 @@ from fvm_core.config import RunConfig
 from fvm_core.data import load_dataset
 from fvm_core.data.dataset import DatasetSpec, ImageDataset
 from fvm_core.data.problems import align_classes
-from fvm_core.device import peak_memory, resolve
+from fvm_core.device import make_repeatable, peak_memory, resolve
 from fvm_core.errors import SaltflatError
 from fvm_core.pipeline.context import Context
 from fvm_core.pipeline.curvature import curvature
@@ -81,6 +81,7 @@ def _execute(
         return
     config = run.config
     device = resolve(config.device)
+    make_repeatable(device)
     progress.log(f"Opening {config.train_data.source} and {config.val_data.source} on {device}.")
     train_set, val_set = data or open_data(config)
     _check_fingerprint(run, train_set, val_set)

@@ -1,0 +1,160 @@
+"""Export: what changed, and the file with the cleaned labels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import streamlit as st
+
+from fvm_core.data import open_spec
+from fvm_core.errors import SaltflatError
+from fvm_core.review.export import write_class_folders, write_export
+from ui import exporting, frame, guards, results, theme, wording
+
+FIRST = 20
+FOLDERS = "Class folders"
+
+run = guards.need_scores(
+    "Here you will get the cleaned labels as a file, with every row and id in its order."
+)
+folder = run.folder
+frame.heading("Export")
+
+choice, options = st.columns([3, 4], gap="large")
+with choice:
+    kind = st.segmented_control(
+        "Format",
+        [*exporting.FORMATS, FOLDERS],
+        default="CSV",
+        required=True,
+        wrap=True,
+        key="format",
+        bind="query-params",
+    )
+    only = st.toggle(
+        "Only samples with a decision",
+        key="only",
+        bind="query-params",
+        help="Otherwise every row is exported.",
+    )
+with options:
+    automatic = st.toggle(
+        "Accept suggestions above a percentile without review",
+        key="auto",
+        bind="query-params",
+        help="They get the status auto_relabelled, so they can be told apart from what you decided.",
+    )
+    above = None
+    if automatic:
+        above = st.slider(
+            "Above this suspicion percentile",
+            0.0,
+            100.0,
+            max(results.default_above(folder), 95.0),
+            0.1,
+            format="%.1f %%",
+            key="auto-above",
+            bind="query-params",
+        )
+
+table = exporting.table(folder, above, only)
+counts = table["status"].value_counts()
+if automatic:
+    number = int(counts.get("auto_relabelled", 0))
+    options.caption(f"This changes {wording.count(number, 'label')} that nobody has looked at.")
+
+st.subheader("What changed?", anchor=False)
+states = [
+    "relabelled",
+    *(["auto_relabelled"] if automatic else []),
+    "kept",
+    "excluded",
+    "unsure",
+    "unreviewed",
+]
+for column, state in zip(st.columns(len(states)), states, strict=True):
+    look = theme.STATES[state]
+    column.metric(f"{look.icon} {look.word.capitalize()}".strip(), wording.count(counts.get(state, 0)))
+changed = table[table["status"].isin(exporting.CHANGED)]
+if len(changed):
+    first = changed.head(FIRST)
+    marks = [theme.STATES[state] for state in first["status"]]
+    shown = pd.DataFrame(
+        {
+            "id": first["id"].map(wording.plain),
+            "given label": first["given_label"].map(wording.plain),
+            "clean label": first["clean_label"].map(wording.plain),
+            "status": [f"{look.icon} {look.word}" for look in marks],
+            "suspicion": first["percentile"].map(wording.percentile),
+            "reviewer": first["reviewer"],
+        }
+    )
+    colours = dict(zip(shown.index, [look.colour for look in marks], strict=True))
+    styled = shown.style.apply(
+        lambda column: [f"color: {colours[row]}; font-weight: 600" for row in column.index], subset=["status"]
+    )
+    st.dataframe(styled, hide_index=True, width="stretch")
+    if len(changed) > FIRST:
+        st.caption(f"The first {FIRST} of {wording.count(len(changed), 'change')}.")
+else:
+    st.caption("Nothing is changed yet. Review some samples, or accept suggestions above a percentile.")
+
+st.subheader("Get the file", anchor=False)
+audit = exporting.audit(folder)
+if kind != FOLDERS:
+    form = exporting.FORMATS[kind]
+    file = exporting.download(folder, above, only, form)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.download_button(
+            f"Download {wording.count(len(table), 'row')} as {kind} ({wording.size(len(file.data))})",
+            file.data,
+            file_name=file.name,
+            mime=exporting.MIME[form],
+            type="primary",
+            key="download",
+            on_click=exporting.remember,
+            args=(folder,),
+        )
+        st.download_button(
+            "Download the audit file", audit.data, file_name=audit.name, mime="text/csv", key="audit"
+        )
+    st.caption("Read it back, every label exactly as it is:")
+    st.code("import pandas\n" + exporting.READ[form].format(name=file.name), language="python")
+else:
+    st.caption("Images are copied into one folder for each clean label; excluded images are left out.")
+
+with st.container(key="write-to"):
+    hint = "a new folder" if kind == FOLDERS else "a file"
+    target = st.text_input(
+        "Or write it to a place on this machine" if kind != FOLDERS else "Write the folders to",
+        key="target",
+        placeholder=f"path of {hint}",
+    ).strip()
+    if st.button("Write", key="write", disabled=not target):
+        place = Path(target).expanduser().resolve()
+        try:
+            if kind == FOLDERS:
+                bar = st.progress(0.0, "Copying images …")
+                write_class_folders(
+                    table,
+                    open_spec(folder.config.train_data),
+                    place,
+                    lambda done, total: bar.progress(done / max(total, 1), "Copying images …"),
+                )
+                bar.empty()
+            elif place.exists():
+                raise SaltflatError(f"{place} exists already. Choose another name; nothing is overwritten.")
+            else:
+                write_export(table, place, exporting.FORMATS[kind])
+        except SaltflatError as problem:
+            guards.tell(problem)
+        except OSError as problem:
+            guards.tell(SaltflatError(f"{place} can't be written: {problem.strerror}. Choose another place."))
+        else:
+            exporting.remember(folder)
+            st.success(f"Written to {wording.in_markdown(place)}", icon=":material/check:")
+    if kind == FOLDERS:
+        st.download_button(
+            "Download the audit file", audit.data, file_name=audit.name, mime="text/csv", key="audit-folders"
+        )

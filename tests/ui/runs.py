@@ -1,0 +1,232 @@
+"""Runs for screen tests: real digits, scored by a small classifier, written through `RunFolder`."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import numpy as np
+import pyarrow as pa
+from sqlalchemy import insert
+
+from fvm_core.config import RunConfig
+from fvm_core.data import DatasetSpec, open_spec
+from fvm_core.data.thumbnails import Thumbnails
+from fvm_core.database import connect
+from fvm_core.jobs.queue import jobs
+from fvm_core.pipeline.run_folder import RunFolder
+from fvm_core.review.summary import roc_and_pr_curves
+from fvm_core.workspace import Workspace
+
+STEPS = np.array([0, 60, 120, 180, 240, 300])
+
+
+def config(name: str = "digits-demo", limit: int | None = None) -> RunConfig:
+    """The settings of a digits run."""
+    return RunConfig(
+        train_data=DatasetSpec("digits", limit=limit), val_data=DatasetSpec("digits", split="val"), name=name
+    )
+
+
+def new_run(workspace: Workspace, name: str = "digits-demo", limit: int | None = None) -> RunFolder:
+    """A run that nobody has started."""
+    return RunFolder.create(workspace.new_run_folder(name), config(name, limit))
+
+
+def finished_run(
+    workspace: Workspace,
+    name: str = "digits-demo",
+    limit: int | None = 300,
+    truth: bool = True,
+    rename: dict[str, str] | None = None,
+) -> RunFolder:
+    """A run with every file of the contract; `rename` gives classes other names."""
+    run = new_run(workspace, name, limit)
+    spec = run.config.train_data
+    train, val = open_spec(spec), open_spec(run.config.val_data)
+    classes = [(rename or {}).get(label, label) for label in train.classes]
+    Thumbnails.build(train, run.path / "thumbnails")
+    run.update(samples=len(train), classes=classes, data={"train": spec.source}, problems=[])
+    run.finish("prepare", 0.4)
+    probabilities = _probabilities(train, val)
+    influence = _influence(probabilities, train.given)
+    _write_training(run)
+    _write_tuning(run)
+    run.finish("curvature", 0.8)
+    _write_trajectory(run, influence)
+    run.finish("score", 2.5)
+    _write_scores(run, train, classes, probabilities[-1], influence[-1], truth)
+    run.log("relabel: done")
+    run.finish("relabel", 0.7)
+    run.finish("embed", 3.0)
+    return run
+
+
+def add_job(workspace: Workspace, run: RunFolder, state: str, **values: object) -> int:
+    """A row of the queue in a given state, made on another machine so that nobody starts or ends it."""
+    now = time.time()
+    row = {
+        "run_path": str(run.path.resolve()),
+        "device": "cpu",
+        "host": "elsewhere",
+        "state": state,
+        "created": now - 60,
+        "started": now - 50,
+        "heartbeat": now,
+        **values,
+    }
+    with connect(workspace.database).begin() as connection:
+        return connection.execute(insert(jobs).values(row)).inserted_primary_key[0]
+
+
+def running_run(workspace: Workspace, name: str = "under-way") -> RunFolder:
+    """A run that is tuning now."""
+    run = new_run(workspace, name)
+    run.update(samples=1200, classes=list("0123456789"), problems=[])
+    run.finish("prepare", 0.4)
+    _write_training(run)
+    for point in _tuning_points()[:14]:
+        run.add_history("tune", point)
+    run.log("tune: started")
+    add_job(workspace, run, "running", phase="tune", done=140, total=300, rate=20.0)
+    return run
+
+
+def failed_run(workspace: Workspace, name: str = "broken") -> RunFolder:
+    """A run whose worker stopped with an error while training."""
+    run = new_run(workspace, name)
+    run.update(samples=1200, classes=list("0123456789"), problems=[])
+    run.finish("prepare", 0.4)
+    run.log("train: started")
+    add_job(
+        workspace,
+        run,
+        "failed",
+        phase="train",
+        error="weights.pt lacks 3 tensors: head.*; choose another file.",
+    )
+    return run
+
+
+def _probabilities(train, val) -> np.ndarray:
+    """(S, N, K): a linear classifier that knows the validation set better at every step."""
+    from sklearn.linear_model import LogisticRegression
+
+    pixels, clean = _pixels(train), _pixels(val)
+    found = []
+    for scale in (0.0003, 0.002, 0.01, 0.05, 0.2, 0.5):
+        model = LogisticRegression(C=scale, max_iter=60).fit(clean, val.given)
+        found.append(model.predict_proba(pixels))
+    return np.stack(found)
+
+
+def _pixels(dataset) -> np.ndarray:
+    return np.stack([np.asarray(dataset.images.image(i)).ravel() / 255 for i in range(len(dataset))])
+
+
+def _influence(probabilities: np.ndarray, given: np.ndarray) -> np.ndarray:
+    """(S, N): squared length of the gradient at the logits, stretched over some decades."""
+    residual = probabilities.copy()
+    residual[:, np.arange(len(given)), given] -= 1
+    scale = np.array([3.0, 6, 12, 20, 26, 30])[:, None]
+    return (residual**2).sum(axis=2) ** 1.5 * scale + 1e-3
+
+
+def _write_training(run: RunFolder) -> None:
+    epochs = np.arange(1, 41)
+    table = {
+        "epoch": epochs,
+        "loss": 2.1 * np.exp(-epochs / 18) + 0.25,
+        "accuracy": 0.95 - 0.65 * np.exp(-epochs / 15),
+        "val_loss": 1.9 * np.exp(-epochs / 9) + 0.45 + epochs * 0.004,
+        "val_accuracy": 0.88 - 0.5 * np.exp(-epochs / 6),
+        "lr": np.where(epochs < 20, 0.05, 0.005),
+    }
+    run.write_table("training.parquet", pa.table(table))
+    for k in range(len(epochs)):
+        run.add_history("train", {key: float(column[k]) for key, column in table.items()})
+    run.finish("train", 14.2)
+
+
+def _tuning_points() -> list[dict]:
+    return [
+        {
+            "step": step,
+            "val_loss": 0.55 * float(np.exp(-step / 70)) + 0.05,
+            "sharpness": 0.3 * float(np.exp(-step / 110)) + 0.02,
+            "val_accuracy": 0.99 - 0.15 * float(np.exp(-step / 60)),
+        }
+        for step in range(0, 301, 10)
+    ]
+
+
+def _write_tuning(run: RunFolder) -> None:
+    points = _tuning_points()
+    for point in points:
+        run.add_history("tune", point)
+    saved = [point for point in points if point["step"] in STEPS]
+    run.write_table("tuning.parquet", pa.Table.from_pylist(saved))
+    run.finish("tune", 6.1)
+
+
+def _write_trajectory(run: RunFolder, influence: np.ndarray) -> None:
+    values = pa.FixedSizeListArray.from_arrays(
+        pa.array(influence.astype(np.float32).ravel()), influence.shape[1]
+    )
+    run.write_table("trajectory.parquet", pa.table({"step": STEPS, "influence": values}))
+
+
+def _write_scores(run, train, classes, probabilities, influence, truth: bool) -> None:
+    rows = np.arange(len(train))
+    best = np.argsort(-probabilities, axis=1)[:, :3]
+    suspicion = influence
+    order = np.argsort(np.argsort(suspicion))
+    columns = {
+        "id": list(train.ids),
+        "path": pa.nulls(len(train), pa.string()),
+        "given_label": [classes[k] for k in train.given],
+        "influence": influence,
+        "suspicion": suspicion,
+        "percentile": 100 * (order + 1) / len(train),
+        "suggested_label": [classes[k] for k in best[:, 0]],
+        "suggested_influence": influence * 0.02,
+        "alternatives": [
+            [
+                {
+                    "label": classes[k],
+                    "influence": float(influence[i] * (0.02 + 0.3 * n)),
+                    "probability": float(probabilities[i, k]),
+                }
+                for n, k in enumerate(best[i])
+            ]
+            for i in rows
+        ],
+        "loss": -np.log(np.maximum(probabilities[rows, train.given], 1e-9)),
+        "p_given": probabilities[rows, train.given],
+        "p_suggested": probabilities[rows, best[:, 0]],
+        "loss_before": -np.log(np.maximum(probabilities[rows, train.given], 1e-3)),
+    }
+    flagged = best[:, 0] != train.given
+    threshold = float(np.sort(suspicion)[::-1][int(flagged.sum())])
+    if truth:
+        columns["true_label"] = [classes[k] for k in train.true]
+        wrong = train.true != train.given
+        curves = roc_and_pr_curves(suspicion, wrong)
+        right = best[:, 0] == train.true
+        metrics = {
+            "roc_auc": curves.roc_auc,
+            "average_precision": curves.average_precision,
+            "relabel_accuracy_all": float(right.mean()),
+            "relabel_accuracy_mislabelled": float(right[wrong].mean()),
+            "baselines": {"loss of θ*": {"roc_auc": 0.812, "average_precision": 0.71}},
+        }
+        (run.path / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
+    run.write_table("scores.parquet", pa.table(columns))
+    run.update(
+        summary={
+            "threshold": threshold,
+            "flagged": int((suspicion > threshold).sum()),
+            "suggested_relabels": int(flagged.sum()),
+            "estimated_wrong": float((1 - probabilities[rows, train.given]).sum()),
+        }
+    )

@@ -1,0 +1,71 @@
+"""The main job as a person does it: the demo from the first click to the exported file."""
+
+import time
+
+import pandas as pd
+import pytest
+
+from fvm_core.pipeline.run_folder import RunFolder
+from fvm_core.review.decisions import DecisionStore
+from fvm_core.workspace import Workspace
+from tests.ui.browser import READY, chromium_path, page_at, server
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(600)]
+
+
+def wait_for(condition, seconds):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.2)
+
+
+def test_demo_to_csv(tmp_path):
+    chromium_path()
+    workspace = Workspace(tmp_path / "home").made()
+    with server(workspace.path) as address, page_at(address) as page:
+        page.locator(".st-key-demo button").click()
+        page.wait_for_url("**/run?run=digits-demo*", timeout=60_000)
+        page.get_by_text("tune", exact=False).first.wait_for(timeout=60_000)
+        # Another visit comes back to the run that is under way.
+        page.reload()
+        page.wait_for_selector(READY, timeout=60_000)
+        run = RunFolder.open(workspace.runs / "digits-demo")
+        wait_for(lambda: run.finished, 300)
+
+        page.goto(f"{address}/scores?run=digits-demo")
+        page.wait_for_selector(".js-plotly-plot", timeout=60_000)
+        page.locator(".st-key-next-step button").click()
+        tiles = page.locator(".tile")
+        tiles.first.wait_for(timeout=60_000)
+        store = DecisionStore(workspace.database)
+        for _ in range(5):
+            page.keyboard.press("a")
+        for place in range(20, 25):
+            tiles.nth(place).hover()
+            tiles.nth(place).locator("[data-do=accept]").click()
+        wait_for(lambda: len(store.state(run.id)) == 10, 30)
+        page.locator("[data-do=undo]").click()
+        wait_for(lambda: len(store.state(run.id)) == 9, 30)
+        page.reload()
+        page.wait_for_selector(".tile[data-state]", timeout=60_000)
+        assert page.locator(".tile[data-state]").count() == 9
+
+        page.locator(".st-key-next-step button").click()
+        page.locator(".st-key-download button").wait_for(timeout=60_000)
+        with page.expect_download() as download:
+            page.locator(".st-key-download button").click()
+        download.value.save_as(tmp_path / "clean.csv")
+
+    scores = run.scores()
+    clean = pd.read_csv(tmp_path / "clean.csv", dtype=str, keep_default_na=False)
+    assert clean["id"].tolist() == scores["id"].tolist()
+    assert clean["given_label"].tolist() == scores["given_label"].tolist()
+    changed = clean.index[clean["clean_label"] != clean["given_label"]]
+    assert sorted(changed) == sorted(store.state(run.id).index)
+    assert len(changed) == 9
+    assert (clean["clean_label"][changed] == scores["suggested_label"][changed]).all()
+    # Planted noise is known: what the most suspicious images were changed to is right.
+    assert (clean["clean_label"][changed] == scores["true_label"][changed]).sum() >= 8
+    assert run.metrics["roc_auc"] >= 0.99
+    assert run.metrics["relabel_accuracy_mislabelled"] >= 0.85

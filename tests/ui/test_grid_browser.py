@@ -1,0 +1,168 @@
+import time
+
+import pandas as pd
+import pytest
+
+from fvm_core.pipeline.run_folder import RunFolder
+from fvm_core.review.decisions import DecisionStore
+from fvm_core.workspace import Workspace
+from tests.ui import runs
+from tests.ui.browser import READY, chromium_path, page_at, server
+
+pytestmark = pytest.mark.browser
+
+NASTY = {
+    "0": "<img src=x onerror=\"document.title='hacked'\">",
+    "1": "**bold** ![x](http://127.0.0.1:9/x.png)",
+    "2": ":smile: :red[x] $y$",
+}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    chromium_path()
+    workspace = Workspace(tmp_path_factory.mktemp("home")).made()
+    plain = runs.finished_run(workspace, "plain", limit=300)
+    nasty = runs.finished_run(workspace, "nasty", limit=300, rename=NASTY)
+    export = runs.finished_run(workspace, "export", limit=300)
+    with server(workspace.path) as address:
+        yield address, DecisionStore(workspace.database), {"plain": plain, "nasty": nasty, "export": export}
+
+
+def wait_saved(page):
+    page.wait_for_function(
+        """() => { const host = document.querySelector('.st-key-grid');
+        const find = (node) => node?.shadowRoot?.querySelector('.saved')
+          ?? [...(node?.children ?? [])].map(find).find(Boolean);
+        return find(host)?.dataset.state === 'saved'; }""",
+        timeout=20_000,
+    )
+
+
+def decided(store: DecisionStore, run: RunFolder):
+    return store.state(run.id)
+
+
+def test_a_burst_of_keys_arrives_whole_and_undo_survives_reload(place):
+    address, store, made = place
+    run = made["plain"]
+    with page_at(f"{address}/review?run=plain") as page:
+        page.wait_for_selector(".tile[data-focus]", timeout=30_000)
+        for key in "akxu" * 5:
+            page.keyboard.press(key)
+        wait_saved(page)
+        state = decided(store, run)
+        assert len(state) == 20
+        assert set(state["state"]) == {"relabelled", "kept", "excluded", "unsure"}
+        assert state["state"].value_counts().tolist() == [5, 5, 5, 5]
+        page.keyboard.press("z")
+        page.keyboard.press("z")
+        wait_saved(page)
+        assert len(decided(store, run)) == 18
+        page.reload()
+        page.wait_for_selector(".tile[data-state]", timeout=30_000)
+        assert page.locator(".tile[data-state]").count() == 18
+        page.keyboard.press("z")  # of an earlier visit
+        wait_for(lambda: len(decided(store, run)) == 17)
+        wait_for(lambda: page.locator(".tile[data-state]").count() == 17)
+    audit = store.audit(run.id)
+    assert len(audit) == 23
+    assert audit["key"].is_unique
+
+
+def test_clicks_selection_and_other_labels(place):
+    address, store, made = place
+    run = made["plain"]
+    scores = run.scores()
+    with page_at(f"{address}/review?run=plain&state=unreviewed") as page:
+        tiles = page.locator(".tile")
+        tiles.first.wait_for(timeout=30_000)
+        before = len(decided(store, run))
+        row = int(tiles.nth(0).get_attribute("data-row"))
+        tiles.nth(0).hover()
+        tiles.nth(0).locator("[data-do=accept]").click()
+        assert tiles.nth(0).get_attribute("data-state") in ("relabelled", "kept")
+        tiles.nth(3).click()
+        tiles.nth(6).click(modifiers=["Shift"])
+        assert page.locator(".bar .chosen").text_content() == "4 selected"
+        page.locator(".bar [data-do=exclude]").click()
+        wait_saved(page)
+        wait_for(lambda: len(decided(store, run)) == before + 5)
+        page.keyboard.press("z")  # the four go back together
+        wait_for(lambda: len(decided(store, run)) == before + 1)
+        tiles.nth(8).click()
+        other = int(tiles.nth(8).get_attribute("data-row"))
+        given = scores["given_label"][other]
+        label = "7" if given != "7" else "8"
+        page.keyboard.press("l")
+        page.keyboard.type(label)
+        page.keyboard.press("Enter")
+        wait_for(lambda: other in decided(store, run).index)
+        assert decided(store, run).loc[other, "new_label"] == label
+        assert decided(store, run).loc[row, "state"] in ("relabelled", "kept")
+        page.locator(".bar").wait_for(state="hidden")
+        page.keyboard.press(" ")
+        assert "Why it is here" in page.locator(".drawer").text_content()
+
+
+def test_by_key_and_by_click_to_the_exported_file(place, tmp_path):
+    address, store, made = place
+    run = made["export"]
+    scores = run.scores()
+    with page_at(f"{address}/scores?run=export") as page:
+        page.locator(".st-key-next-step button").click()
+        tiles = page.locator(".tile")
+        tiles.first.wait_for(timeout=30_000)
+        for _ in range(5):
+            page.keyboard.press("a")
+        for place_on_page in range(10, 15):
+            tiles.nth(place_on_page).hover()
+            tiles.nth(place_on_page).locator("[data-do=accept]").click()
+        page.locator("[data-do=undo]").click()
+        wait_for(lambda: len(decided(store, run)) == 9)
+        page.reload()
+        page.wait_for_selector(".tile[data-state]", timeout=30_000)
+        assert page.locator(".tile[data-state]").count() == 9
+        page.locator(".st-key-next-step button").click()
+        page.locator(".st-key-download button").wait_for(timeout=30_000)
+        with page.expect_download() as download:
+            page.locator(".st-key-download button").click()
+        download.value.save_as(tmp_path / "clean.csv")
+    clean = pd.read_csv(tmp_path / "clean.csv", dtype=str, keep_default_na=False)
+    assert clean["id"].tolist() == scores["id"].tolist()
+    changed = clean.index[clean["clean_label"] != clean["given_label"]]
+    assert sorted(changed) == sorted(decided(store, run).index)
+    assert len(changed) == 9
+    assert (clean["clean_label"][changed] == scores["suggested_label"][changed]).all()
+
+
+def test_labels_are_shown_literally(place):
+    address, _store, _made = place
+    asked = []
+    with page_at(f"{address}/review?run=nasty") as page:
+        page.on("request", lambda request: asked.append(request.url))
+        page.wait_for_selector(".tile", timeout=30_000)
+        words = " ".join(page.locator(".tile .words").all_text_contents())
+        assert all(label in words for label in NASTY.values())
+        page.keyboard.press(" ")
+        page.keyboard.press("l")
+        page.goto(f"{address}/scores?run=nasty")
+        page.wait_for_selector(READY, timeout=60_000)
+        page.wait_for_selector(".js-plotly-plot", timeout=30_000)
+        assert page.title() != "hacked"
+    assert not [url for url in asked if ":9/" in url]
+
+
+def test_a_cold_deep_link_goes_through_the_router(tmp_path):
+    chromium_path()
+    with server(tmp_path / "cold") as address, page_at(f"{address}/review") as page:
+        sidebar = page.locator("[data-testid=stSidebar]")
+        sidebar.get_by_text("Saltflat").wait_for(timeout=20_000)
+        page.get_by_text("No run yet").wait_for(timeout=20_000)
+
+
+def wait_for(condition, seconds: float = 15):
+    end = time.time() + seconds
+    while not condition():
+        assert time.time() < end, "it did not happen in time"
+        time.sleep(0.1)

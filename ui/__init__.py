@@ -1,0 +1,1 @@
+"""What the screens share: router, theme, frame, guards, charts, the image grid."""

@@ -1,0 +1,183 @@
+"""What is in a dataset, before a run: opened once, thumbnails and counts by class, problems, estimate."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+
+import numpy as np
+import streamlit as st
+
+from fvm_core.config import RunConfig
+from fvm_core.data import DatasetSpec, ImageDataset, Problem, open_spec
+from fvm_core.data.problems import find_problems
+from fvm_core.data.sources import file_stamp
+from fvm_core.data.thumbnails import encode_thumbnail
+from fvm_core.errors import SaltflatError, UnreadableImage
+from fvm_core.pipeline.estimate import Estimate, estimate
+from fvm_core.review.summary import class_counts
+from ui import wording
+
+A_CLASS = 4
+MOST_CLASSES = 12
+MOST_ROWS = 24
+LOOK_AT_ONCE = 5000
+"""Up to this many images all are read for problems at once; above, when the person asks for it."""
+
+
+def opened(spec: DatasetSpec) -> ImageDataset:
+    """The dataset; opened again only when the settings or the file have changed."""
+    return _opened(spec, file_stamp(Path(spec.source).expanduser()))
+
+
+@st.cache_resource(max_entries=4, show_spinner="Opening the dataset …")
+def _opened(spec: DatasetSpec, stamp: str) -> ImageDataset:
+    return open_spec(spec)
+
+
+def classes(train: ImageDataset, val: ImageDataset | None) -> None:
+    """One row a class: name, four images, number of training and validation samples."""
+    counts = class_counts(train.given, len(train.classes))
+    clean = dict.fromkeys(train.classes, 0)
+    if val is not None:
+        clean.update(zip(val.classes, class_counts(val.given, len(val.classes)).tolist(), strict=True))
+    shown = np.argsort(-counts, kind="stable")
+    if len(shown) > MOST_CLASSES and not st.toggle(
+        f"Show all {wording.count(len(shown))} classes", key="all-classes"
+    ):
+        shown = shown[:MOST_CLASSES]
+    most = max(int(counts.max(initial=1)), 1)
+    rows = []
+    for k in sorted(shown.tolist()):
+        name, number = train.classes[k], int(counts[k])
+        beside = (
+            "" if val is None else f' <span class="sf-muted">+ {wording.count(clean[name])} trusted</span>'
+        )
+        rows.append(
+            f'<span class="sf-name" title="{wording.in_html(name)}">{wording.in_html(name)}</span>'
+            f"{_pictures(train, k)}"
+            f'<span class="sf-count"><i style="width:{100 * number / most:.1f}%"></i>'
+            f'<span class="sf-num">{wording.count(number)}{beside}</span></span>'
+        )
+    st.html(f'<div class="sf-thumbs">{"".join(rows)}</div>')
+
+
+def problems(train: ImageDataset, val: ImageDataset | None) -> list[Problem]:
+    """The list of problems with counts; each can be opened to see its rows."""
+    total = len(train) + (len(val) if val is not None else 0)
+    deep = total <= LOOK_AT_ONCE or st.session_state.get("deep-for") == _name(train, val)
+    found = _problems(train, val, deep)
+    if not found:
+        st.caption("No problems found." if deep else "No problems found in labels and ids.")
+    for number, problem in enumerate(found):
+        _problem(problem, train if problem.where == "train" else val, number)
+    if not deep and st.button(f"Check all {wording.count(total, 'image')}", key="deep"):
+        st.session_state["deep-for"] = _name(train, val)
+        st.rerun()
+    return found
+
+
+def _problem(problem: Problem, dataset: ImageDataset, number: int) -> None:
+    icon = ":material/error:" if problem.severity == "error" else ":material/warning:"
+    text, way = st.columns([6, 1.4], vertical_alignment="center")
+    where = "validation set" if problem.where == "val" else "training set"
+    text.markdown(f"{icon} {wording.in_markdown(problem.message)}", help=f"Found in the {where}.")
+    if problem.rows and way.button(
+        f"Show {wording.count(len(problem.rows))}", key=f"problem-{number}", width="stretch"
+    ):
+        _rows(problem, dataset)
+
+
+@st.dialog("Rows with this problem", width="large")
+def _rows(problem: Problem, dataset: ImageDataset) -> None:
+    st.markdown(wording.in_markdown(problem.message))
+    names = (*dataset.classes, "no label")
+    cells = []
+    for row in problem.rows[:MOST_ROWS]:
+        label = wording.in_html(names[dataset.given[row]])
+        cells.append(
+            f"<figure>{_picture(dataset, row)}<figcaption>{label}<br>"
+            f"<code>{wording.in_html(dataset.ids[row])}</code></figcaption></figure>"
+        )
+    st.html(f'<div class="sf-rows-grid">{"".join(cells)}</div>')
+    if len(problem.rows) > MOST_ROWS:
+        st.caption(f"The first {MOST_ROWS} of {wording.count(len(problem.rows))}.")
+
+
+def _problems(train: ImageDataset, val: ImageDataset | None, deep: bool) -> list[Problem]:
+    name = (_name(train, val), deep)
+    kept = st.session_state.get("problems")
+    if kept and kept[0] == name:
+        return kept[1]
+    bar = st.progress(0.0, "Looking for problems …")
+
+    def tell(done: int, total: int) -> None:
+        bar.progress(done / max(total, 1), f"Reading images: {wording.count(done)} of {wording.count(total)}")
+
+    found = find_problems(train, val, progress=tell, deep=deep)
+    bar.empty()
+    st.session_state["problems"] = (name, found)
+    return found
+
+
+def cost(config: RunConfig, train: ImageDataset, val: ImageDataset) -> Estimate:
+    """Time, memory and disk, measured on a few batches; kept by the settings."""
+    name = (config.to_toml(), _name(train, val))
+    kept = st.session_state.get("estimate")
+    if not kept or kept[0] != name:
+        with st.spinner("Measuring what the run will take …"):
+            kept = (name, estimate(config, train, val))
+        st.session_state["estimate"] = kept
+    return kept[1]
+
+
+def cost_lines(found: Estimate) -> None:
+    """The estimate as three numbers and one line on the model."""
+    numbers = [
+        ("Time, about", wording.duration(found.seconds)),
+        ("Memory", wording.size(found.memory_bytes)),
+        ("Disk", wording.size(found.disk_bytes)),
+    ]
+    for column, (label, text) in zip(st.columns(3), numbers, strict=True):
+        column.metric(label, text)
+    longest = max(found.stages, key=found.stages.get)
+    st.caption(
+        f"{found.model_summary}, on {found.device}. "
+        f"Longest stage: {longest}, {wording.duration(found.stages[longest])}."
+    )
+
+
+def _name(train: ImageDataset, val: ImageDataset | None) -> tuple:
+    return (train.spec, train.images.stamp(), val and val.spec, val and val.images.stamp())
+
+
+def _pictures(dataset: ImageDataset, k: int) -> str:
+    rows = np.flatnonzero(dataset.given == k)[:A_CLASS]
+    empty = '<span class="sf-none">–</span>' * (A_CLASS - len(rows))
+    return "".join(_picture(dataset, int(row)) for row in rows) + empty
+
+
+def _picture(dataset: ImageDataset, row: int) -> str:
+    found = _encoded(dataset, dataset.spec, file_stamp(Path(dataset.spec.source).expanduser()), row)
+    if found is None:
+        return '<span class="sf-none">can\'t be read</span>'
+    source, tiny = found
+    return f'<img src="{source}" alt="" class="{"sf-tiny" if tiny else ""}">'
+
+
+@st.cache_data(max_entries=4000, show_spinner=False)
+def _encoded(_dataset: ImageDataset, spec: DatasetSpec, stamp: str, row: int) -> tuple[str, bool] | None:
+    try:
+        image = _dataset.images.image(row)
+    except UnreadableImage:
+        return None
+    data = encode_thumbnail(image)
+    kind = "png" if data.startswith(b"\x89PNG") else "jpeg"
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}", max(image.size) <= 48
+
+
+def stops(found: list[Problem]) -> None:
+    """Raise `SaltflatError` if a problem stops a run."""
+    errors = [problem.message for problem in found if problem.severity == "error"]
+    if errors:
+        raise SaltflatError(" ".join(errors))

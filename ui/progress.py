@@ -1,0 +1,84 @@
+"""How far a run is: the line of stages, what happens now, and the three numbers at the end."""
+
+from __future__ import annotations
+
+import time
+
+import streamlit as st
+
+from fvm_core.jobs.queue import JobQueue
+from fvm_core.pipeline.run_folder import STAGES
+from ui import wording
+from ui.catalog import Card
+
+UNITS = {"train": "step", "tune": "step"}
+
+
+def stage_line(run: Card) -> None:
+    """One segment a stage: done, running, waiting."""
+    parts = []
+    for stage in STAGES:
+        entry = run.info["stages"].get(stage, {})
+        kind, width, note = "wait", 0.0, "waiting"
+        if entry.get("state") == "done":
+            kind, width, note = "done", 100.0, wording.duration(entry.get("seconds"))
+        elif entry.get("state") == "skipped":
+            kind, width, note = "done", 100.0, "left out"
+        elif run.state == "running" and run.job and run.job.phase == stage:
+            kind, note = "now", "running"
+            if run.job.total:
+                width = 100 * run.job.done / run.job.total
+                note = wording.percent(run.job.done / run.job.total, 0)
+        reason = wording.in_html(entry["reason"]) if entry.get("reason") else ""
+        parts.append(
+            f'<div class="sf-step sf-{kind}" title="{reason}"><i><b style="width:{width:.1f}%"></b></i>'
+            f"<span>{stage}</span><small>{note}</small></div>"
+        )
+    st.html(f'<div class="sf-steps">{"".join(parts)}</div>')
+
+
+def status_line(run: Card, queue: JobQueue) -> None:
+    """One sentence: the place in the queue, or the stage, its speed and the time left."""
+    job = run.job
+    if run.state == "queued":
+        before = queue.waiting_before(job)
+        text = f"Waiting behind {wording.count(before, 'run')}" if before else "Starting"
+        st.caption(f"{text} on {job.device}. You can close this page; the run goes on without it.")
+    elif run.state == "running":
+        st.caption(_running(run))
+    elif run.state == "finished":
+        spent = sum(entry.get("seconds", 0) for entry in run.info["stages"].values())
+        st.caption(f"Finished in {wording.duration(spent)}.")
+
+
+def _running(run: Card) -> str:
+    job = run.job
+    if job.cancel_asked:
+        return "Cancelling; the stage that runs now is given a moment to stop."
+    parts = [f"Stage {job.phase or 'prepare'}"]
+    if job.total:
+        unit = UNITS.get(job.phase, "sample")
+        parts.append(f"{wording.count(job.done)} of {wording.count(job.total, unit)}")
+    if job.rate:
+        parts.append(f"{job.rate:.3g} a second")
+    if job.seconds_left is not None:
+        parts.append(f"{wording.duration(job.seconds_left)} left in this stage")
+    if job.started:
+        parts.append(f"running for {wording.duration(time.time() - job.started)} on {job.device}")
+    return " · ".join(parts) + ". You can close this page; the run goes on without it."
+
+
+def three_numbers(run: Card) -> None:
+    """Flagged, suggested relabels, estimated wrong labels."""
+    found = run.info.get("summary")
+    if not found:
+        return
+    total = max(run.info.get("samples", 0), 1)
+    numbers = [
+        ("Flagged", found["flagged"]),
+        ("Suggested relabels", found["suggested_relabels"]),
+        ("Estimated wrong", round(found["estimated_wrong"])),
+    ]
+    for column, (label, number) in zip(st.columns(3), numbers, strict=True):
+        column.metric(label, wording.count(number))
+        column.caption(f"{wording.percent(number / total)} of {wording.count(total, 'sample')}")

@@ -1,0 +1,152 @@
+"""Widgets for model, training, tuning and scoring; the paper's defaults are named beside them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import streamlit as st
+
+from fvm_core.config import DEVICES, ModelConfig, RunConfig, ScoreConfig, TrainConfig, TuneConfig
+from fvm_core.models.build import model_names
+
+COMMON_MODELS = ["auto", "small_cnn", "resnet18", "resnet34"]
+SOLVER_WORDS = {
+    "sam": "SAM: a flat minimum (FVM, the paper's choice)",
+    "sgd": "SGD: any minimum (VM)",
+    "asam": "ASAM: flat, scaled by the weights",
+    "fsam": "F-SAM: flat against noise only",
+    "lpf": "LPF: flat on average",
+}
+"""Texts for the settings; the address bar and the run use the keys."""
+
+
+def model() -> ModelConfig:
+    """Which classifier and which weights."""
+    names = [*COMMON_MODELS, *(name for name in model_names() if name not in COMMON_MODELS)]
+    name = st.selectbox(
+        "Model",
+        names,
+        key="model",
+        bind="query-params",
+        help="auto takes a small CNN for tiny images and ResNet-18 above. The paper uses ResNet-34.",
+    )
+    checkpoint = st.text_input(
+        "Checkpoint with trained weights",
+        key="checkpoint",
+        bind="query-params",
+        placeholder="none: the model is trained first",
+        help="A .pt or .pth state dict, or .safetensors. It is read without running code from it.",
+    ).strip()
+    pretrained = False
+    if name not in ("auto", "small_cnn") and not checkpoint:
+        pretrained = st.toggle("Start from ImageNet weights", key="pretrained", bind="query-params")
+    return ModelConfig(name=name, checkpoint=checkpoint, pretrained=pretrained)
+
+
+def settings(config: RunConfig) -> RunConfig:
+    """The folded settings; what is left empty is chosen by the size of the data."""
+    with st.expander("Tuning and other settings", key="settings"):
+        solver = st.selectbox(
+            "Solver", list(SOLVER_WORDS), key="solver", bind="query-params", help=_solver_help()
+        )
+        st.caption(SOLVER_WORDS[solver])
+        left, right = st.columns(2)
+        gamma = left.number_input(
+            "Flatness radius γ",
+            0.0,
+            value=None,
+            step=0.01,
+            format="%.3f",
+            key="gamma",
+            bind="query-params",
+            placeholder="paper",
+            help="Paper: 0.05 for 10 classes, 0.1 for 100 (SAM).",
+            disabled=solver == "sgd",
+        )
+        steps = right.number_input(
+            "Tuning steps",
+            1,
+            value=None,
+            step=100,
+            key="steps",
+            bind="query-params",
+            placeholder="by size",
+            help="Paper: 1000; 300 for tiny images.",
+        )
+        saved = left.number_input(
+            "Saved steps",
+            1,
+            50,
+            6,
+            key="saved",
+            bind="query-params",
+            help="Steps at which every sample is scored. The first is before tuning.",
+        )
+        damping = right.number_input(
+            "Damping",
+            0.0,
+            value=0.1,
+            step=0.05,
+            format="%.3f",
+            key="damping",
+            bind="query-params",
+            help="Added to the Fisher's diagonal, as a share of its mean.",
+        )
+        epochs = left.number_input(
+            "Training epochs",
+            0,
+            value=None,
+            step=10,
+            key="epochs",
+            bind="query-params",
+            placeholder="by size",
+            help="Paper: 100. 0 uses the checkpoint as it is.",
+        )
+        seed = right.number_input(
+            "Seed", 0, value=0, key="seed", bind="query-params", help="Same seed, same result."
+        )
+        device = left.selectbox(
+            "Device", DEVICES, key="device", bind="query-params", help="auto takes the fastest."
+        )
+        embed = right.toggle(
+            "Make the map",
+            value=True,
+            key="map",
+            bind="query-params",
+            help="A 2-D map of all images. Takes about 20 s more.",
+        )
+    return replace(
+        config,
+        train=TrainConfig(epochs=epochs),
+        tune=TuneConfig(
+            solver=solver, gamma=None if solver == "sgd" else gamma, steps=steps, saved_steps=saved
+        ),
+        score=ScoreConfig(estimator="vm" if solver == "sgd" else "fvm", damping=damping),
+        device=device,
+        seed=seed,
+        embed=embed,
+    )
+
+
+def prefill(config: RunConfig) -> None:
+    """Set the widgets to what another run used; call it before the widgets are drawn."""
+    values = {
+        "model": config.model.name,
+        "checkpoint": config.model.checkpoint,
+        "solver": config.tune.solver,
+        "gamma": config.tune.gamma,
+        "steps": config.tune.steps,
+        "saved": config.tune.saved_steps,
+        "damping": config.score.damping,
+        "epochs": config.train.epochs,
+        "seed": config.seed,
+        "device": config.device,
+        "map": config.embed,
+    }
+    for key, value in values.items():
+        if value is not None:
+            st.session_state[key] = value
+
+
+def _solver_help() -> str:
+    return "How the model is tuned on the images you trust. " + " · ".join(SOLVER_WORDS.values())
