@@ -81,11 +81,12 @@ with right:
         st.stop()
     try:
         preview.stops(found)
-        preview.cost_lines(preview.cost(config.check(), *align_classes(train, val)))
+        expected = preview.cost(config.check(), *align_classes(train, val))
+        preview.cost_lines(expected)
     except SaltflatError as problem:
         guards.tell(problem)
         st.stop()
     default_name = Path(train.spec.source).stem or "run"
     name = st.text_input("Name of the run", value=default_name, max_chars=80, key="run-name").strip()
     if st.button("Run", type="primary", key="run-it", disabled=not name):
-        frame.go("run", run=starting.start(config.named(name)))
+        frame.go("run", run=starting.start(config.named(name), expected.stages))

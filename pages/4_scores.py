@@ -70,8 +70,8 @@ def class_flow(least: float) -> None:
     counted = results.flow(folder, least)
     drawing.titled(
         "Which labels get mixed up?",
-        "Flagged samples by given and suggested label, darker is more; the diagonal keeps its label. "
-        "Click a cell to review its samples.",
+        "Flagged samples by given and suggested label, a stronger colour is more; the diagonal keeps its "
+        "label. Click a cell to review its samples.",
     )
     if not counted.counts.any():
         st.caption("No sample is above the threshold.")

@@ -63,9 +63,24 @@ def _running(run: Card) -> str:
         parts.append(f"{job.rate:.3g} a second")
     if job.seconds_left is not None:
         parts.append(f"{wording.duration(job.seconds_left)} left in this stage")
+        later = later_seconds(run)
+        if later is not None:
+            parts.append(f"about {wording.duration(job.seconds_left + later)} in all")
     if job.started:
         parts.append(f"running for {wording.duration(time.time() - job.started)} on {job.device}")
     return " · ".join(parts) + ". You can close this page; the run goes on without it."
+
+
+def later_seconds(run: Card) -> float | None:
+    """Seconds of the stages after the running one: their estimate, at the pace of the finished ones."""
+    expected, stages = run.info.get("estimate"), run.info["stages"]
+    if not expected or run.job.phase not in STAGES:
+        return None
+    done = [stage for stage in stages if stages[stage].get("seconds", 0) > 1 and stage in expected]
+    guessed = sum(expected[stage] for stage in done)
+    pace = sum(stages[stage]["seconds"] for stage in done) / guessed if guessed > 0 else 1.0
+    later = STAGES[STAGES.index(run.job.phase) + 1 :]
+    return pace * sum(expected.get(stage, 0.0) for stage in later)
 
 
 def three_numbers(run: Card) -> None:
@@ -75,10 +90,18 @@ def three_numbers(run: Card) -> None:
         return
     total = max(run.info.get("samples", 0), 1)
     numbers = [
-        ("Flagged", found["flagged"]),
-        ("Suggested relabels", found["suggested_relabels"]),
-        ("Estimated wrong", round(found["estimated_wrong"])),
+        ("Flagged", found["flagged"], "The most suspicious samples, as many as are expected to be wrong."),
+        (
+            "Suggested relabels",
+            found["suggested_relabels"],
+            "Another label has less influence than the given one.",
+        ),
+        (
+            "Estimated wrong",
+            round(found["estimated_wrong"]),
+            "What the tuned model expects: the sum of 1 minus its probability of the given label.",
+        ),
     ]
-    for column, (label, number) in zip(st.columns(3), numbers, strict=True):
-        column.metric(label, wording.count(number))
+    for column, (label, number, meaning) in zip(st.columns(3), numbers, strict=True):
+        column.metric(label, wording.count(number), help=meaning)
         column.caption(f"{wording.percent(number / total)} of {wording.count(total, 'sample')}")

@@ -9,6 +9,8 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 
+from fvm_core.wording import duration, size  # noqa: F401 (said here for the screens)
+
 NARROW = "\u202f"
 """Narrow no-break space, between a number and its unit."""
 
@@ -47,29 +49,6 @@ def value(number: float) -> str:
         return f"{rounded:,.0f}" if abs(rounded) >= 1000 else f"{rounded:g}"
     mantissa, exponent = f"{number:.2e}".split("e")
     return f"{mantissa} × 10{str(int(exponent)).translate(_SUPERSCRIPT)}"
-
-
-def duration(seconds: float | None) -> str:
-    """`45 s`, `3 min 20 s`, `2 h 5 min`."""
-    if seconds is None or not math.isfinite(seconds):
-        return "–"
-    if 0 < seconds < 1:
-        return "less than 1 s"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
-
-
-def size(number: float) -> str:
-    """Bytes as `640 KB`, `1.2 GB`."""
-    for unit, scale in (("GB", 1e9), ("MB", 1e6), ("KB", 1e3)):
-        if number >= scale:
-            value = number / scale
-            return f"{value:.1f} {unit}" if value < 10 else f"{value:.0f} {unit}"
-    return f"{int(number)} bytes"
 
 
 def moment(seconds: float, now: float | None = None) -> str:

@@ -93,7 +93,8 @@ def _unreadable(scan: Scanned | None, where: str) -> list[Problem]:
     rows = () if scan is None else _rows(~scan.readable)
     if not rows:
         return []
-    text = f"{count(len(rows), f'{_WORDS[where]} image')} can't be read. You can go on; they get no score."
+    fate = "gets no score" if len(rows) == 1 else "get no score"
+    text = f"{count(len(rows), f'{_WORDS[where]} image')} can't be read and {fate}. You can go on without."
     return [Problem("unreadable_image", text, rows, where)]
 
 

@@ -36,6 +36,19 @@ class Tap:
     floats: int = 0
 
 
+Visit = Callable[[Tap, torch.Tensor, torch.Tensor], None]
+
+
+class _Ear:
+    """Where the hooks of one pass look whom to tell.
+
+    Hooks live in the graph, and Python can't collect a cycle through it: were they to hold the pass
+    itself, no activation would ever be freed.
+    """
+
+    visit: Visit | None = None
+
+
 @dataclass
 class Pass:
     """One forward pass with its graph kept for backward passes.
@@ -49,15 +62,9 @@ class Pass:
     logits: torch.Tensor
     head_inputs: torch.Tensor | None
     _roots: list[torch.Tensor] = field(repr=False, default_factory=list)
-    _visit: Callable[[Tap, torch.Tensor, torch.Tensor], None] | None = field(repr=False, default=None)
+    _ear: _Ear = field(repr=False, default_factory=_Ear)
 
-    def backward(
-        self,
-        delta: torch.Tensor,
-        visit: Callable[[Tap, torch.Tensor, torch.Tensor], None],
-        *,
-        keep: bool = False,
-    ) -> None:
+    def backward(self, delta: torch.Tensor, visit: Visit, *, keep: bool = False) -> None:
         """Call `visit(tap, inputs, δ)` for every tap, from the head to the input.
 
         Args:
@@ -65,11 +72,11 @@ class Pass:
             visit: δ is the gradient with respect to the tap's output; nothing of it is kept here.
             keep: keep the graph for another call.
         """
-        self._visit = visit
+        self._ear.visit = visit
         try:
             torch.autograd.grad(self.logits, self._roots, delta, retain_graph=keep, allow_unused=True)
         finally:
-            self._visit = None
+            self._ear.visit = None
 
 
 class TappedModel:
@@ -155,19 +162,15 @@ class TappedModel:
                 output = root.clone()
             if tap is self.head:
                 found.head_inputs = inputs
-            batch = len(found.images)
+            batch, ear = len(found.images), found._ear
 
             def heard(delta: torch.Tensor) -> None:
-                if found._visit is not None:
-                    if tap.folded:
-                        shape = (batch, -1)
-                        found._visit(
-                            tap,
-                            inputs.reshape(*shape, *inputs.shape[1:]).flatten(1, -2),
-                            delta.reshape(*shape, *delta.shape[1:]).flatten(1, -2),
-                        )
-                    else:
-                        found._visit(tap, inputs, delta)
+                if ear.visit is None:
+                    return
+                if tap.folded:
+                    ear.visit(tap, _unfolded(inputs, batch), _unfolded(delta, batch))
+                else:
+                    ear.visit(tap, inputs, delta)
 
             output.register_hook(heard)
             return output
@@ -273,6 +276,11 @@ class TappedModel:
             None,
         )
         return {name for name, number in calls.items() if number == 1}
+
+
+def _unfolded(values: torch.Tensor, batch: int) -> torch.Tensor:
+    """(batch · windows, …, d) as (batch, positions, d)."""
+    return values.reshape(batch, -1, values.shape[-1])
 
 
 def _agree(got: torch.Tensor, expected: list[Gradients], name: str) -> bool:

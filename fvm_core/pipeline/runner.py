@@ -13,6 +13,7 @@ import torch
 from filelock import FileLock, Timeout
 from torch import nn
 
+from fvm_core.allocator import keep_freed_memory
 from fvm_core.config import RunConfig
 from fvm_core.data import load_dataset
 from fvm_core.data.dataset import DatasetSpec, ImageDataset
@@ -82,6 +83,7 @@ def _execute(
     config = run.config
     device = resolve(config.device)
     make_repeatable(device)
+    keep_freed_memory()
     progress.log(f"Opening {config.train_data.source} and {config.val_data.source} on {device}.")
     train_set, val_set = data or open_data(config)
     _check_fingerprint(run, train_set, val_set)

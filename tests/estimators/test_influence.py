@@ -1,6 +1,8 @@
 """The estimator against a float64 reference that does one sample at a time."""
 
 import copy
+import gc
+import weakref
 
 import pytest
 import torch
@@ -176,3 +178,26 @@ def test_the_short_way_gives_the_same(model, data):
     torch.testing.assert_close(found, fitted(model, *val).score(images, labels)[0], rtol=1e-4, atol=0)
     with pytest.raises(SaltflatError, match="validation set is empty"):
         fvm.influence(model, batches, [])
+
+
+def test_nothing_of_a_batch_stays_in_memory(model, data):
+    """Hooks sit in the autograd graph, whose cycles Python's collector does not see."""
+    images, labels, *val = data
+    estimator = fitted(model, *val)
+    seen = []
+    forward = estimator.tapped.forward
+
+    def watched(batch):
+        run = forward(batch)
+        seen.extend([weakref.ref(run), weakref.ref(run.logits), weakref.ref(run.head_inputs)])
+        return run
+
+    estimator.tapped.forward = watched
+    gc.disable()
+    try:
+        estimator.score(images, labels)
+        estimator.rank_labels(images, exact=3)
+        assert len(seen) >= 6
+        assert [reference() for reference in seen] == [None] * len(seen)
+    finally:
+        gc.enable()

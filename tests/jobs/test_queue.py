@@ -13,13 +13,7 @@ from fvm_core.errors import SaltflatError
 from fvm_core.jobs import queue as queue_module
 from fvm_core.jobs.queue import JobQueue
 from fvm_core.pipeline.run_folder import RunFolder
-from fvm_core.workspace import Workspace
 from tests.cases import tiny_config
-
-
-@pytest.fixture
-def workspace(tmp_path):
-    return Workspace(tmp_path / "home").made()
 
 
 @pytest.fixture

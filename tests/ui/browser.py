@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -73,3 +73,11 @@ def _wait(address: str, process: subprocess.Popen) -> None:
         except OSError:
             time.sleep(0.25)
     raise AssertionError("the server did not start within a minute")
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 15) -> None:
+    """Look again and again until something is so; fails the test if it never is."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.1)

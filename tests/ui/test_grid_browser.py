@@ -1,13 +1,10 @@
-import time
-
-import pandas as pd
 import pytest
 
 from fvm_core.pipeline.run_folder import RunFolder
 from fvm_core.review.decisions import DecisionStore
 from fvm_core.workspace import Workspace
 from tests.ui import runs
-from tests.ui.browser import READY, chromium_path, page_at, server
+from tests.ui.browser import READY, chromium_path, page_at, server, wait_for
 
 pytestmark = pytest.mark.browser
 
@@ -24,9 +21,8 @@ def place(tmp_path_factory):
     workspace = Workspace(tmp_path_factory.mktemp("home")).made()
     plain = runs.finished_run(workspace, "plain", limit=300)
     nasty = runs.finished_run(workspace, "nasty", limit=300, rename=NASTY)
-    export = runs.finished_run(workspace, "export", limit=300)
     with server(workspace.path) as address:
-        yield address, DecisionStore(workspace.database), {"plain": plain, "nasty": nasty, "export": export}
+        yield address, DecisionStore(workspace.database), {"plain": plain, "nasty": nasty}
 
 
 def wait_saved(page):
@@ -105,37 +101,6 @@ def test_clicks_selection_and_other_labels(place):
         assert "Why it is here" in page.locator(".drawer").text_content()
 
 
-def test_by_key_and_by_click_to_the_exported_file(place, tmp_path):
-    address, store, made = place
-    run = made["export"]
-    scores = run.scores()
-    with page_at(f"{address}/scores?run=export") as page:
-        page.locator(".st-key-next-step button").click()
-        tiles = page.locator(".tile")
-        tiles.first.wait_for(timeout=30_000)
-        for _ in range(5):
-            page.keyboard.press("a")
-        for place_on_page in range(10, 15):
-            tiles.nth(place_on_page).hover()
-            tiles.nth(place_on_page).locator("[data-do=accept]").click()
-        page.locator("[data-do=undo]").click()
-        wait_for(lambda: len(decided(store, run)) == 9)
-        page.reload()
-        page.wait_for_selector(".tile[data-state]", timeout=30_000)
-        assert page.locator(".tile[data-state]").count() == 9
-        page.locator(".st-key-next-step button").click()
-        page.locator(".st-key-download button").wait_for(timeout=30_000)
-        with page.expect_download() as download:
-            page.locator(".st-key-download button").click()
-        download.value.save_as(tmp_path / "clean.csv")
-    clean = pd.read_csv(tmp_path / "clean.csv", dtype=str, keep_default_na=False)
-    assert clean["id"].tolist() == scores["id"].tolist()
-    changed = clean.index[clean["clean_label"] != clean["given_label"]]
-    assert sorted(changed) == sorted(decided(store, run).index)
-    assert len(changed) == 9
-    assert (clean["clean_label"][changed] == scores["suggested_label"][changed]).all()
-
-
 def test_labels_are_shown_literally(place):
     address, _store, _made = place
     asked = []
@@ -159,10 +124,3 @@ def test_a_cold_deep_link_goes_through_the_router(tmp_path):
         sidebar = page.locator("[data-testid=stSidebar]")
         sidebar.get_by_text("Saltflat").wait_for(timeout=20_000)
         page.get_by_text("No run yet").wait_for(timeout=20_000)
-
-
-def wait_for(condition, seconds: float = 15):
-    end = time.time() + seconds
-    while not condition():
-        assert time.time() < end, "it did not happen in time"
-        time.sleep(0.1)
