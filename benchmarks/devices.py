@@ -74,9 +74,9 @@ def _print(runs: dict[str, RunFolder]) -> None:
     table = Table(title=f"torch {torch.__version__}")
     for title in ("device", *(f"{stage} s" for stage in STAGES), "largest rel. diff.", "rank corr."):
         table.add_column(title, justify="right")
-    reference = runs["cpu"].scores()["influence"].to_numpy()
+    reference = runs["cpu"].scores["influence"].to_numpy()
     for device, run in runs.items():
-        found = run.scores()["influence"].to_numpy()
+        found = run.scores["influence"].to_numpy()
         seconds = [f"{run.info['stages'][stage]['seconds']:.2f}" for stage in STAGES]
         difference = np.nanmax(np.abs(found - reference) / reference)
         table.add_row(device, *seconds, f"{difference:.1e}", f"{spearmanr(found, reference).statistic:.6f}")

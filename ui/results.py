@@ -110,7 +110,7 @@ def _table(path: str, version: int) -> ReviewTable:
     run = RunFolder(path)
     known = set(pq.read_schema(Path(path) / "scores.parquet").names)
     columns = COLUMNS + (["true_label"] if "true_label" in known else [])
-    return ReviewTable.from_scores(run.scores(columns), run.info.get("classes", []))
+    return ReviewTable.from_scores(run.read_scores(columns), run.info.get("classes", []))
 
 
 @st.cache_resource(max_entries=2, show_spinner=False)

@@ -36,7 +36,7 @@ def picture() -> str:
 
 def make(run: RunFolder) -> list[dict]:
     """Tiles of suspicious samples, a few of each given class, most suspicious first."""
-    scores = run.scores(["given_label", "suggested_label", "suspicion", "percentile"])
+    scores = run.read_scores(["given_label", "suggested_label", "suspicion", "percentile"])
     thumbnails = Thumbnails(run.path / "thumbnails")
     changed = scores[scores["given_label"] != scores["suggested_label"]]
     ranked = changed.sort_values("suspicion", ascending=False)

@@ -21,7 +21,7 @@ def evaluate(run: RunFolder) -> dict:
     Raises:
         SaltflatError: the run has no true labels, or none of them is known.
     """
-    scores = run.scores()
+    scores = run.scores
     if "true_label" not in scores:
         raise SaltflatError(
             f"{run.name} has no true labels to compare with. Name their column with --true-label-column "

@@ -105,7 +105,12 @@ class RunFolder:
 
     # Results
 
-    def scores(self, columns: list[str] | None = None) -> pd.DataFrame:
+    @property
+    def scores(self) -> pd.DataFrame:
+        """All columns of `read_scores`."""
+        return self.read_scores()
+
+    def read_scores(self, columns: list[str] | None = None) -> pd.DataFrame:
         """`scores.parquet`, one row a training sample in the input's order.
 
         Columns: `id, path, given_label, influence, suspicion, percentile, suggested_label,

@@ -98,7 +98,7 @@ def export_table(
         raise SaltflatError(
             f"Suggestions can be accepted above a percentile of 0 to 100, not {accept_above}."
         )
-    scores = run.scores(_SCORE_COLUMNS)
+    scores = run.read_scores(_SCORE_COLUMNS)
     texts = {name: scores[name].fillna("").to_numpy(dtype=object) for name in _SCORE_COLUMNS[:4]}
     numbers = {name: scores[name].to_numpy(dtype=np.float64) for name in _SCORE_COLUMNS[4:]}
     state = store.state(run.id)

@@ -48,11 +48,11 @@ def test_run_evaluate_export(tmp_path):
     assert "influence, VM (SGD)" in printed and "loss, trained model" in printed
 
     DecisionStore(Workspace.default().database).record(
-        run.id, [Decision(3, run.scores()["id"][3], "relabel", "1", "7")], "ada"
+        run.id, [Decision(3, run.scores["id"][3], "relabel", "1", "7")], "ada"
     )
     call("export", out, "--out", tmp_path / "clean.csv")
     table = pd.read_csv(tmp_path / "clean.csv", dtype=str, keep_default_na=False)
-    assert table["id"].tolist() == run.scores()["id"].tolist()
+    assert table["id"].tolist() == run.scores["id"].tolist()
     assert (
         table["clean_label"][3] == "7"
         and table["status"][3] == "relabelled"

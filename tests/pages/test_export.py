@@ -13,7 +13,7 @@ def test_empty_running_and_failed(workspace):
 
 def test_finished(workspace):
     run = runs.finished_run(workspace)
-    scores = run.scores()
+    scores = run.scores
     store = DecisionStore(workspace.database)
     decision = Decision(0, scores["id"][0], "relabel", scores["given_label"][0], "5")
     store.record(run.id, [decision], "ana")

@@ -29,7 +29,7 @@ def test_finished(workspace):
     flagged = run.info["summary"]["flagged"]
     assert len(page["tiles"]) == 60
     assert f"1 to 60 of {flagged}" in words(app)
-    best = run.scores()["suspicion"].idxmax()
+    best = run.scores["suspicion"].idxmax()
     assert page["tiles"][0]["row"] == best
     assert page["tiles"][0]["img"].startswith("data:image/png;base64,")
     assert len(page["tiles"][0]["path"]) == 6
@@ -38,7 +38,7 @@ def test_finished(workspace):
 def test_filters_come_from_the_address(workspace):
     run = runs.finished_run(workspace)
     page = payload(opened(workspace, "review", run.path.name, given="3", above="0", page="1"))
-    given = run.scores()["given_label"]
+    given = run.scores["given_label"]
     assert {tile["given"] for tile in page["tiles"]} == {"3"}
     assert len(page["tiles"]) == min(60, (given == "3").sum())
 
@@ -46,7 +46,7 @@ def test_filters_come_from_the_address(workspace):
 def test_all_of_a_filter_is_accepted_once_and_undone_at_once(workspace):
     run = runs.finished_run(workspace)
     store = DecisionStore(workspace.database)
-    scores = run.scores()
+    scores = run.scores
     table = ReviewTable.from_scores(scores, run.info["classes"])
     person = Reviewer("ana", "s", run.id, table, scores["id"].tolist(), store, set())
     wanted = QueueFilter(above=66.0)

@@ -39,7 +39,7 @@ COLUMNS = [
 
 def test_scores_have_one_row_a_sample_in_order(finished_run):
     data = load_dataset("digits", limit=300)
-    scores = finished_run.scores()
+    scores = finished_run.scores
     assert list(scores.columns) == COLUMNS
     assert scores["id"].tolist() == list(data.ids)
     assert scores["given_label"].tolist() == [data.classes[k] for k in data.given]
@@ -51,7 +51,7 @@ def test_scores_have_one_row_a_sample_in_order(finished_run):
 
 
 def test_large_suspicion_means_wrong_and_tuning_helps(finished_run):
-    scores, metrics = finished_run.scores(), finished_run.metrics
+    scores, metrics = finished_run.scores, finished_run.metrics
     wrong = scores["given_label"] != scores["true_label"]
     assert scores["suspicion"][wrong].median() > 10 * scores["suspicion"][~wrong].median()
     assert metrics["roc_auc"] > 0.9
@@ -64,7 +64,7 @@ def test_large_suspicion_means_wrong_and_tuning_helps(finished_run):
 
 
 def test_alternatives_are_ranked_and_agree_with_the_suggestion(finished_run):
-    scores = finished_run.scores()
+    scores = finished_run.scores
     for row in scores.itertuples():
         found = pd.DataFrame(list(row.alternatives))
         assert len(found) == 3
@@ -84,7 +84,7 @@ def test_tuning_and_trajectory(finished_run):
     steps, influence = finished_run.trajectory()
     assert tuning["step"].tolist() == steps.tolist() == [0, 30, 60]
     assert influence.shape == (3, 300)
-    assert np.array_equal(influence[-1], finished_run.scores()["influence"].to_numpy())
+    assert np.array_equal(influence[-1], finished_run.scores["influence"].to_numpy())
     assert tuning["val_loss"].iloc[-1] < 0.5 * tuning["val_loss"].iloc[0]
     assert tuning["val_accuracy"].iloc[-1] > tuning["val_accuracy"].iloc[0]
     assert (tuning["sharpness"] > 0).all()
@@ -112,7 +112,7 @@ def test_folder_tells_what_was_done(finished_run):
 def test_scores_do_not_depend_on_the_batch_size(finished_run, tmp_path):
     config = tiny_config(score=ScoreConfig(batch_size=13))
     other = execute(RunFolder.create(tmp_path / "run", config))
-    ours, theirs = finished_run.scores(), other.scores()
+    ours, theirs = finished_run.scores, other.scores
     assert np.allclose(ours["influence"], theirs["influence"], rtol=1e-4, atol=0)
     assert (ours["suggested_label"] == theirs["suggested_label"]).all()
 
@@ -120,8 +120,8 @@ def test_scores_do_not_depend_on_the_batch_size(finished_run, tmp_path):
 def test_same_seed_same_run_other_seed_other_run(finished_run, tmp_path):
     same = execute(RunFolder.create(tmp_path / "same", tiny_config()))
     other = execute(RunFolder.create(tmp_path / "other", tiny_config(seed=1)))
-    assert same.scores().equals(finished_run.scores())
-    assert not np.allclose(other.scores()["influence"], same.scores()["influence"])
+    assert same.scores.equals(finished_run.scores)
+    assert not np.allclose(other.scores["influence"], same.scores["influence"])
 
 
 def test_solvers_share_the_start_and_end_elsewhere(finished_run, tmp_path):
@@ -175,7 +175,7 @@ def test_unreadable_and_unlabelled_rows_stay_without_a_score(messy_folder):
     labels = ["" if i == 5 else path.parent.name for i, path in enumerate(rows)]
     pd.DataFrame({"path": [str(p) for p in rows], "label": labels}).to_csv(table, index=False)
     run = fvm.run(str(table), messy_folder / "val", out=messy_folder / "run", epochs=2, steps=4, embed=False)
-    scores = run.scores()
+    scores = run.scores
     assert len(scores) == len(rows) == 81
     broken = scores.index[scores["path"].str.endswith("broken.png")][0]
     unlabelled = scores["given_label"].isna()

@@ -87,7 +87,7 @@ def store_at(folder: Path) -> DecisionStore:
 def decide(
     store: DecisionStore, run: RunFolder, row: int, action: str, label: str | None = None, who: str = "ana"
 ) -> None:
-    scores = run.scores(["id", "given_label", "suspicion"])
+    scores = run.read_scores(["id", "given_label", "suspicion"])
     given = scores["given_label"].iloc[row]
     decision = Decision(
         row=row,

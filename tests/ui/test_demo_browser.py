@@ -55,7 +55,7 @@ def test_demo_to_csv(tmp_path):
             page.locator(".st-key-download button").click()
         download.value.save_as(tmp_path / "clean.csv")
 
-    scores = run.scores()
+    scores = run.scores
     clean = pd.read_csv(tmp_path / "clean.csv", dtype=str, keep_default_na=False)
     assert clean["id"].tolist() == scores["id"].tolist()
     assert clean["given_label"].tolist() == scores["given_label"].tolist()

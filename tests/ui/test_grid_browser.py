@@ -69,7 +69,7 @@ def test_a_burst_of_keys_arrives_whole_and_undo_survives_reload(place):
 def test_clicks_selection_and_other_labels(place):
     address, store, made = place
     run = made["plain"]
-    scores = run.scores()
+    scores = run.scores
     with page_at(f"{address}/review?run=plain&state=unreviewed") as page:
         tiles = page.locator(".tile")
         tiles.first.wait_for(timeout=30_000)

@@ -10,7 +10,7 @@ from ui.review_commands import Reviewer
 @pytest.fixture
 def person(workspace):
     run = runs.finished_run(workspace, limit=60)
-    scores = run.scores()
+    scores = run.scores
     table = ReviewTable.from_scores(scores, run.info["classes"])
     store = DecisionStore(workspace.database)
     return Reviewer("ana", "session", run.id, table, scores["id"].tolist(), store, set())
