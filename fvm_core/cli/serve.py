@@ -6,7 +6,23 @@ import os
 import socket
 from pathlib import Path
 
+import psutil
+
 from fvm_core.errors import SaltflatError
+
+
+def _own_names(host: str) -> set[str]:
+    """The names under which a browser may reach this machine at `host`; any other name is refused."""
+    if host not in ("0.0.0.0", "::"):
+        return {f"[{host}]" if ":" in host else host}
+    family = socket.AF_INET if host == "0.0.0.0" else socket.AF_INET6
+    found = {socket.gethostname(), socket.getfqdn()}
+    for addresses in psutil.net_if_addrs().values():
+        for address in addresses:
+            if address.family == family:
+                plain = address.address.partition("%")[0]
+                found.add(f"[{plain}]" if ":" in plain else plain)
+    return found
 
 
 def serve(host: str, port: int) -> None:
@@ -29,7 +45,10 @@ def serve(host: str, port: int) -> None:
                 f"Port {port} on {host} can't be used ({error.strerror}). Choose another with --port."
             ) from None
     import uvicorn
+    from streamlit import config
 
     # Streamlit reads .streamlit/config.toml from the working directory.
     os.chdir(root)
+    allowed = {*config.get_option("server.allowedHosts"), *_own_names(host)}
+    config.set_option("server.allowedHosts", sorted(allowed))
     uvicorn.run("app:app", host=host, port=port, app_dir=str(root), log_level="warning")
