@@ -20,7 +20,7 @@ from fvm_core.pipeline.defaults import complete, image_kind
 from fvm_core.pipeline.embed import FIT_ROWS
 
 _UMAP_START, _UMAP_PER_ROW = 8.0, 6e-3
-"""Seconds that UMAP takes to compile, and per sample: 12 s for 1,200 and 31 s for 5,000 samples on two cores."""
+"""Seconds that UMAP takes to compile, and per sample: on two cores 12 s for 1,200 and 31 s for 5,000."""
 
 
 @dataclass(frozen=True)
