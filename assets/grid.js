@@ -75,12 +75,15 @@ class Grid {
     this.data = data;
     if (other) {
       this.selected.clear();
+      this.status = { ...this.status, page_id: data.page_id, states: data.states };
       this.drawTiles();
       const waiting = document.saltflatStatus;
       if (waiting && waiting.page_id === data.page_id) this.confirmed(waiting);
       this.focus = Math.max(0, data.tiles.findIndex((tile) => !this.stateOf(tile.row)));
       this.anchor = this.focus;
       this.find(".digits").textContent = this.digitHelp();
+      // Enter and Space are the grid's from the first moment, unless the person is somewhere else already.
+      if (document.activeElement === document.body) this.find(".tiles").focus({ preventScroll: true });
     }
     this.refresh();
   }
@@ -151,7 +154,9 @@ class Grid {
     const target = relabelled ? state[1] : tile.suggested;
     const given = tile.given ?? "no label";
     words.replaceChildren(make(relabelled ? "s" : "span", {}, given));
+    delete words.dataset.longer;
     if (relabelled || target !== tile.given) {
+      words.dataset.longer = given.length > (target ?? "").length ? "given" : "target";
       words.append(make("span", { class: "arrow" }, " → "), make(relabelled ? "b" : "span", {}, target ?? "–"));
     }
     const sentence = `${given} → ${target ?? "–"}, suspicion ${share(tile.percentile)}` + (state ? `, ${word}` : "");

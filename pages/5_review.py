@@ -46,6 +46,7 @@ def gallery() -> None:
 
     on_page = page_rows(rows, page, PAGE_SIZE)
     shown = grid.page_data(folder, table, on_page, session, review_filters.nothing_here(wanted))
+    shown["states"] = review_filters.first_states(shown["page_id"], on_page, store, run_id)
     commands, look = grid.mount(shown, turn)
     error, saved = "", []
     try:

@@ -118,7 +118,8 @@ def _line(screen: str, run: Card) -> None:
     with st.container(key="line", horizontal=True, vertical_alignment="center", gap="small", wrap=False):
         st.html(f'<div class="sf-line">{" · ".join(parts)}</div>')
         step = next_step(screen, run)
-        if step and st.button(step[1], type="primary", key="next-step"):
+        # A key for each screen: else the button that led here keeps the focus, and Enter or Space press it.
+        if step and st.button(step[1], type="primary", key=f"next-step-{step[0]}"):
             go(step[0])
 
 

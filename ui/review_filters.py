@@ -117,19 +117,36 @@ def turn(by: object, total: int) -> None:
         st.session_state["review-page"] = min(max(st.session_state.get("review-page", 1) + by, 1), total)
 
 
+def states_of(on_page: np.ndarray, state: pd.DataFrame) -> dict[str, list]:
+    """Row number, as text, to `[state, new label]` for the decided samples of a page."""
+    here = state[state.index.isin(on_page)]
+    labels = here["new_label"].astype(object).where(here["new_label"].notna(), None)
+    return {
+        str(row): [kind, label] for row, kind, label in zip(here.index, here["state"], labels, strict=True)
+    }
+
+
+def first_states(page_id: str, on_page: np.ndarray, store: DecisionStore, run: str) -> dict[str, list]:
+    """The states with which a page is drawn first, so that its focus is on an open sample at once.
+
+    They are kept for the page: data that changes would send all of its images again. Later states come
+    through `status`.
+    """
+    kept = st.session_state.get("review-first")
+    if not kept or kept[0] != page_id:
+        kept = (page_id, states_of(on_page, store.state(run)))
+        st.session_state["review-first"] = kept
+    return kept[1]
+
+
 def status(
     shown: dict, rows: np.ndarray, on_page: np.ndarray, state: pd.DataFrame, saved: list[str], error: str
 ) -> dict:
     """What is on disk: for the grid."""
-    here = state[state.index.isin(on_page)]
-    labels = here["new_label"].astype(object).where(here["new_label"].notna(), None)
     return {
         "page_id": shown["page_id"],
         "saved": saved,
-        "states": {
-            str(row): [kind, label]
-            for row, kind, label in zip(here.index, here["state"], labels, strict=True)
-        },
+        "states": states_of(on_page, state),
         "queue": len(rows),
         "decided": int(np.isin(rows, state.index.to_numpy()).sum()),
         "error": error,

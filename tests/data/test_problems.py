@@ -76,7 +76,7 @@ def test_unreadable_images_with_and_without_thumbnails(tmp_path):
     assert find_problems(train, val, **small) == plain
     assert find_problems(train, val, deep=False, **small) == plain
     assert find_problems(train, val, deep=False) == []
-    assert plain[0].message.startswith("2 training images can't be read.")
+    assert plain[0].message.startswith("2 training images can't be read and get no score.")
 
 
 def test_unreadable_images_are_not_called_equal():

@@ -33,12 +33,12 @@ def test_demo_to_csv(tmp_path):
         page.get_by_text("Finished in").wait_for(timeout=300_000)
         page.goto(f"{address}/scores?run=digits-demo")
         page.wait_for_selector(".js-plotly-plot", timeout=60_000)
-        page.locator(".st-key-next-step button").click()
+        page.locator(".st-key-next-step-review button").click()
         tiles = page.locator(".tile")
         tiles.first.wait_for(timeout=60_000)
         store = DecisionStore(workspace.database)
-        for _ in range(5):
-            page.keyboard.press("a")
+        for key in ("Enter", "a", "a", "Enter", "a"):
+            page.keyboard.press(key)
         for place in range(20, 25):
             tiles.nth(place).hover()
             tiles.nth(place).locator("[data-do=accept]").click()
@@ -49,7 +49,7 @@ def test_demo_to_csv(tmp_path):
         page.wait_for_selector(".tile[data-state]", timeout=60_000)
         assert page.locator(".tile[data-state]").count() == 9
 
-        page.locator(".st-key-next-step button").click()
+        page.locator(".st-key-next-step-export button").click()
         page.locator(".st-key-download button").wait_for(timeout=60_000)
         with page.expect_download() as download:
             page.locator(".st-key-download button").click()

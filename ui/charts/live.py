@@ -16,11 +16,12 @@ def training(points: list[dict]) -> tuple[go.Figure, go.Figure]:
     loss, accuracy = drawing.figure(280), drawing.figure(280)
     _line(loss, epochs, points, "loss", "training set", theme.blue())
     _line(loss, epochs, points, "val_loss", "validation set", VALIDATION)
-    loss.update_xaxes(title_text="epoch")
+    whole = {"dtick": 1} if len(epochs) <= 12 else {}
+    loss.update_xaxes(title_text="epoch", **whole)
     loss.update_yaxes(title_text="loss (cross-entropy)", rangemode="tozero")
     _line(accuracy, epochs, points, "accuracy", "training set", theme.blue())
     _line(accuracy, epochs, points, "val_accuracy", "validation set", VALIDATION)
-    accuracy.update_xaxes(title_text="epoch")
+    accuracy.update_xaxes(title_text="epoch", **whole)
     accuracy.update_yaxes(title_text="accuracy", tickformat=".0%", range=[0, 1.02])
     return loss, accuracy
 
