@@ -99,7 +99,7 @@ def three_numbers(run: Card) -> None:
         (
             "Estimated wrong",
             round(found["estimated_wrong"]),
-            "What the tuned model expects: the sum of 1 minus its probability of the given label.",
+            "How much more the tuned model doubts the given labels than those that you trust.",
         ),
     ]
     for column, (label, number, meaning) in zip(st.columns(3), numbers, strict=True):

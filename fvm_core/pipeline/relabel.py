@@ -12,6 +12,7 @@ from fvm_core.pipeline.chunks import ChunkedArrays
 from fvm_core.pipeline.context import Context
 from fvm_core.pipeline.curvature import fitted_at
 from fvm_core.pipeline.evaluate import evaluate
+from fvm_core.pipeline.evaluation import BATCH
 from fvm_core.pipeline.score import CHUNK, scores_at
 from fvm_core.pipeline.summary import summarise
 
@@ -46,7 +47,7 @@ def relabel(context: Context) -> dict:
             _rank(context, estimator, rows[part], part, best, found)
         arrays.write(chunk, **found)
     context.progress.update("relabel", count, count)
-    _write_tables(context, arrays)
+    _write_tables(context, arrays, _trusted_probabilities(context, estimator.tapped.model))
     return {"evaluations_per_sample": float(np.nanmean(arrays["evaluations"]))}
 
 
@@ -69,7 +70,18 @@ def _rank(context, estimator, rows, places, best: int, found: dict[str, np.ndarr
     found["p_given"][places] = p_given.masked_fill(given < 0, float("nan")).cpu().numpy()
 
 
-def _write_tables(context: Context, ranked: ChunkedArrays) -> None:
+@torch.no_grad()
+def _trusted_probabilities(context: Context, model: torch.nn.Module) -> np.ndarray:
+    """(M,) probability of each validation sample's label."""
+    inputs = context.val_inputs
+    found = [
+        model(images).float().softmax(1).gather(1, labels[:, None])[:, 0].cpu()
+        for images, labels in inputs.batches(inputs.usable(), BATCH)
+    ]
+    return torch.cat(found).numpy()
+
+
+def _write_tables(context: Context, ranked: ChunkedArrays, p_trusted: np.ndarray) -> None:
     steps = context.saved_steps()
     scored = [scores_at(context, number) for number in range(len(steps))]
     influence, loss = scored[-1]["influence"], scored[-1]["loss"]
@@ -108,7 +120,8 @@ def _write_tables(context: Context, ranked: ChunkedArrays) -> None:
     )
     if train.true is not None and ((train.true >= 0) & (train.given >= 0)).any():
         evaluate(context.run)
-    context.run.update(summary=summarise(influence, ranked["label"][:, 0], train.given, ranked["p_given"]))
+    found = summarise(influence, ranked["label"][:, 0], train.given, ranked["p_given"], p_trusted)
+    context.run.update(summary=found)
 
 
 def _alternatives(ranked: ChunkedArrays, names: np.ndarray) -> pa.ListArray:
