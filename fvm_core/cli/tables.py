@@ -7,7 +7,7 @@ from rich.table import Table
 from fvm_core.pipeline.run_folder import RunFolder
 
 _COLUMNS = ("roc_auc", "average_precision", "relabel_accuracy_all", "relabel_accuracy_mislabelled")
-_TITLES = ("ROC AUC", "AP", "relabel acc.,\nall", "relabel acc.,\nmislabelled")
+_TITLES = ("ROC AUC", "AP", "relabel\nacc., all", "relabel acc.,\nmislabelled")
 
 
 def metrics_table(title: str, rows: list[tuple[str, dict]]) -> Table:
