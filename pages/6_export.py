@@ -21,7 +21,7 @@ run = guards.need_scores(
 folder = run.folder
 frame.heading("Export")
 
-choice, options = st.columns([3, 4], gap="large")
+choice, options = st.container(), st.container()
 with choice:
     kind = st.segmented_control(
         "Format",
@@ -73,9 +73,11 @@ states = [
     "unsure",
     "unreviewed",
 ]
-for column, state in zip(st.columns(len(states)), states, strict=True):
+numbers = st.container(horizontal=True, gap="medium")
+for state in states:
     look = theme.STATES[state]
-    column.metric(f"{look.icon} {look.word.capitalize()}".strip(), wording.count(counts.get(state, 0)))
+    title = f"{look.icon} {look.word.capitalize()}".strip()
+    numbers.metric(title, wording.count(counts.get(state, 0)), width="content")
 changed = table[table["status"].isin(exporting.CHANGED)]
 if len(changed):
     first = changed.head(FIRST)
