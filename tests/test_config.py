@@ -202,7 +202,8 @@ def test_paths_and_numbers_of_numpy_become_plain():
 def test_every_solver_and_device_is_accepted():
     for solver in SOLVERS:
         for device in DEVICES:
-            RunConfig.from_options(TRAIN, VAL, {"solver": solver, "device": device})
+            config = RunConfig.from_options(TRAIN, VAL, {"solver": solver, "device": device})
+            assert (config.tune.solver, config.device) == (solver, device)
 
 
 def test_a_name_is_set_on_a_copy():

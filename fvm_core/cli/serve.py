@@ -45,10 +45,8 @@ def serve(host: str, port: int) -> None:
                 f"Port {port} on {host} can't be used ({error.strerror}). Choose another with --port."
             ) from None
     import uvicorn
-    from streamlit import config
 
     # Streamlit reads .streamlit/config.toml from the working directory.
     os.chdir(root)
-    allowed = {*config.get_option("server.allowedHosts"), *_own_names(host)}
-    config.set_option("server.allowedHosts", sorted(allowed))
+    os.environ["SALTFLAT_ALLOWED_HOSTS"] = " ".join(sorted(_own_names(host)))
     uvicorn.run("app:app", host=host, port=port, app_dir=str(root), log_level="warning")

@@ -130,3 +130,4 @@ def test_a_cold_deep_link_goes_through_the_router(tmp_path):
         sidebar = page.locator("[data-testid=stSidebar]")
         sidebar.get_by_text("Saltflat").wait_for(timeout=20_000)
         page.get_by_text("No run yet").wait_for(timeout=20_000)
+        assert "Data & model" in sidebar.inner_text()
