@@ -5,43 +5,63 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from fvm_core.layers.registry import Gradients, Kernel, register
+from fvm_core.layers.fused import weighted_square
+from fvm_core.layers.products import square_sum
+from fvm_core.layers.registry import Gradients, Kernel, register, squared, summed
 
 
 @register(nn.Linear)
 class LinearKernel(Kernel):
     """`∂ℓ/∂W = Σ_t δ_t a_tᵀ`, `∂ℓ/∂b = Σ_t δ_t` over positions t."""
 
+    channel_axis = -1
+
     def gradients(self, module: nn.Module, inputs: torch.Tensor, delta: torch.Tensor) -> Gradients:
         """Per-sample gradients of `weight` (B, out, in) and `bias` (B, out)."""
         a, d = _positions(inputs), _positions(delta)
         found = {"weight": d.transpose(1, 2) @ a}
         if module.bias is not None:
-            found["bias"] = d.sum(1)
+            found["bias"] = summed(d, 1)
         return found
 
     def quadratic(
         self, module: nn.Module, inputs: torch.Tensor, delta: torch.Tensor, weights: Gradients
     ) -> torch.Tensor:
         """With one position `Σ_ij D_ij δ_i² a_j² = δ²·(D a²)`: no per-sample gradient is formed."""
-        if inputs.dim() > 2:
-            return super().quadratic(module, inputs, delta, weights)
-        squared = delta.square()
-        total = delta.new_zeros(len(delta))
-        if "weight" in weights:
-            total += (squared * (inputs.square() @ weights["weight"].T)).sum(1)
+        a, d = _positions(inputs), _positions(delta)
+        total = 0
+        if "weight" in weights and inputs.dim() == 2:
+            total = (squared(delta) * (squared(inputs) @ weights["weight"].T)).sum(1)
+        elif "weight" in weights:
+            total = weighted_square(d.transpose(1, 2), a.transpose(1, 2), weights["weight"])
         if "bias" in weights:
-            total += squared @ weights["bias"]
+            total = total + summed(d, 1).square() @ weights["bias"]
         return total
+
+    def shares(self, module: nn.Module, inputs: torch.Tensor, delta: torch.Tensor) -> bool:
+        """With one position."""
+        return inputs.dim() == 2
+
+    def quadratic_many(
+        self, module: nn.Module, inputs: torch.Tensor, deltas: torch.Tensor, weights: Gradients
+    ) -> torch.Tensor:
+        """With one position the product with D serves every label."""
+        if inputs.dim() > 2:
+            return super().quadratic_many(module, inputs, deltas, weights)
+        rows = sum(
+            squared(inputs) @ weight.T if name == "weight" else weight for name, weight in weights.items()
+        )
+        return (squared(deltas) @ rows.expand(len(deltas), -1)[:, :, None])[..., 0]
 
     def square_sum(self, module: nn.Module, inputs: torch.Tensor, delta: torch.Tensor) -> Gradients:
         """With one position `Σ_n δ_n² (a_n²)ᵀ`, one matrix product."""
-        if inputs.dim() > 2:
-            return super().square_sum(module, inputs, delta)
-        squared = delta.square()
-        found = {"weight": squared.T @ inputs.square()}
+        a, d = _positions(inputs), _positions(delta)
+        if inputs.dim() == 2:
+            found = {"weight": squared(delta).T @ squared(inputs)}
+        else:
+            found = {"weight": square_sum(d.transpose(1, 2), a.transpose(1, 2))}
         if module.bias is not None:
-            found["bias"] = squared.sum(0)
+            found["bias"] = summed(d, 1).square().sum(0)
         return found
 
 

@@ -7,8 +7,9 @@ from abc import abstractmethod
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torchvision.models.convnext import LayerNorm2d
 
-from fvm_core.layers.registry import Gradients, Kernel, register
+from fvm_core.layers.registry import Gradients, Kernel, register, summed
 
 
 class _ChannelNorm(Kernel):
@@ -22,7 +23,7 @@ class _ChannelNorm(Kernel):
         """Per-sample gradients of `weight` and `bias` (B, channels)."""
         channels = (*delta.shape[:2], -1)
         d, x = delta.reshape(channels), self.normalised(module, inputs).reshape(channels)
-        return {"weight": (d * x).sum(2), "bias": d.sum(2)}
+        return {"weight": summed(d * x, 2), "bias": summed(d, 2)}
 
 
 @register(nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
@@ -58,6 +59,8 @@ class InstanceNormKernel(_ChannelNorm):
 class _LastAxesNorm(Kernel):
     """`y = w ⊙ x̂ (+ b)` over the last axes, summed over all positions before them."""
 
+    channel_axis = -1
+
     @abstractmethod
     def normalised(self, module: nn.Module, inputs: torch.Tensor) -> torch.Tensor:
         """x̂, shaped like the input."""
@@ -66,9 +69,9 @@ class _LastAxesNorm(Kernel):
         """Per-sample gradients of `weight` and, where there is one, `bias` (B, *normalized_shape)."""
         shape = (len(delta), -1, *module.normalized_shape)
         d, x = delta.reshape(shape), self.normalised(module, inputs).reshape(shape)
-        found = {"weight": (d * x).sum(1)}
+        found = {"weight": summed(d * x, 1)}
         if getattr(module, "bias", None) is not None:
-            found["bias"] = d.sum(1)
+            found["bias"] = summed(d, 1)
         return found
 
 
@@ -79,6 +82,16 @@ class LayerNormKernel(_LastAxesNorm):
     def normalised(self, module: nn.Module, inputs: torch.Tensor) -> torch.Tensor:
         """x̂, shaped like the input."""
         return F.layer_norm(inputs, module.normalized_shape, eps=module.eps)
+
+
+@register(LayerNorm2d)
+class LayerNorm2dKernel(_ChannelNorm):
+    """x̂ over the channels of each pixel (B, C, H, W), as in ConvNeXt."""
+
+    def normalised(self, module: nn.Module, inputs: torch.Tensor) -> torch.Tensor:
+        """x̂, shaped like the input."""
+        last = inputs.permute(0, 2, 3, 1)
+        return F.layer_norm(last, module.normalized_shape, eps=module.eps).permute(0, 3, 1, 2)
 
 
 @register(nn.RMSNorm)

@@ -35,19 +35,110 @@ CASES = [
 
 @pytest.mark.parametrize(("module", "shape"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
 def test_kernel_equals_autograd(module, shape):
-    module = module.double().eval()
     generator = torch.Generator().manual_seed(1)
+    module = randomised(module, generator)
+    inputs = torch.randn(shape, generator=generator, dtype=torch.float64)
+    compare_with_autograd(module, inputs, module(inputs), generator)
+
+
+TOKENS = [
+    ("embedding", nn.Embedding(9, 4), (5, 30)),
+    ("embedding, one token", nn.Embedding(9, 4), (5,)),
+    ("embedding, two axes", nn.Embedding(9, 4), (5, 2, 6)),
+    ("embedding, padding", nn.Embedding(9, 4, padding_idx=2), (5, 30)),
+    ("embedding, only padding", nn.Embedding(1, 4, padding_idx=0), (5, 3)),
+]
+
+
+@pytest.mark.parametrize("kind", [torch.int64, torch.int32])
+@pytest.mark.parametrize(("module", "shape"), [case[1:] for case in TOKENS], ids=[case[0] for case in TOKENS])
+def test_embedding_equals_autograd(module, shape, kind):
+    generator = torch.Generator().manual_seed(1)
+    module = randomised(module, generator)
+    tokens = torch.randint(module.num_embeddings, shape, generator=generator).to(kind)
+    compare_with_autograd(module, tokens, module(tokens), generator)
+
+
+ATTENTION = [
+    ("packed", {}, 8, 8),
+    ("one head, no bias", {"num_heads": 1, "bias": False}, 8, 8),
+    ("kdim and vdim", {"kdim": 6, "vdim": 5}, 6, 5),
+    ("kdim and vdim, no bias", {"kdim": 6, "vdim": 5, "bias": False}, 6, 5),
+]
+
+
+@pytest.mark.parametrize(
+    ("options", "keys", "values"), [case[1:] for case in ATTENTION], ids=[case[0] for case in ATTENTION]
+)
+def test_attention_across_equals_autograd(options, keys, values):
+    generator = torch.Generator().manual_seed(1)
+    module = randomised(attention(**options), generator)
+    query = 0.3 * torch.randn(3, 4, 8, generator=generator, dtype=torch.float64)
+    key = 0.3 * torch.randn(3, 7, keys, generator=generator, dtype=torch.float64)
+    value = 0.3 * torch.randn(3, 7, values, generator=generator, dtype=torch.float64)
+    compare_with_autograd(module, (query, key, value), module(query, key, value)[0], generator)
+
+
+@pytest.mark.parametrize("need_weights", [False, True])
+def test_attention_to_itself_equals_autograd(need_weights):
+    generator = torch.Generator().manual_seed(1)
+    module = randomised(attention(), generator)
+    x = 0.3 * torch.randn(3, 5, 8, generator=generator, dtype=torch.float64)
+    compare_with_autograd(module, (x, x, x), module(x, x, x, need_weights=need_weights)[0], generator)
+    assert kernel_for(module).owns_children
+
+
+@pytest.mark.parametrize("options", [{"batch_first": False}, {"add_bias_kv": True}, {"add_zero_attn": True}])
+def test_attention_of_another_form_is_refused(options):
+    x = torch.randn(3, 5, 8)
+    module = attention(**options)
+    with pytest.raises(NotImplementedError):
+        kernel_for(module).gradients(module, (x, x, x), x)
+
+
+def test_attention_with_masks_or_inputs_by_keyword_is_left_to_the_fallback():
+    x = torch.randn(3, 5, 8)
+    kernel = kernel_for(attention())
+    assert kernel.serves((x, x, x), {"need_weights": False, "attn_mask": None})
+    assert not kernel.serves((x, x), {"value": x})
+    assert not kernel.serves((x, x, x), {"key_padding_mask": torch.zeros(3, 5, dtype=torch.bool)})
+    assert not kernel.serves((x, x, x, torch.zeros(3, 5, dtype=torch.bool)), {})
+
+
+@pytest.mark.parametrize("options", [{}, {"bias": False}])
+def test_attention_in_half_precision(options):
+    """As under autocast: weights stay float32, inputs and δ are bfloat16."""
+    torch.manual_seed(2)
+    module = attention(**options).eval()
+    x, delta = torch.randn(3, 5, 8), torch.randn(3, 5, 8)
+    kernel = kernel_for(module)
+    exact = kernel.gradients(module, (x, x, x), delta)
+    low = x.bfloat16()
+    for name, rough in kernel.gradients(module, (low, low, low), delta.bfloat16()).items():
+        assert (rough - exact[name]).norm() < 0.02 * exact[name].norm()
+
+
+def attention(**options):
+    return nn.MultiheadAttention(8, **{"num_heads": 2, "batch_first": True} | options)
+
+
+def randomised(module, generator):
+    module = module.double().eval()
     for value in [*module.parameters(), *module.buffers()]:
         if value.is_floating_point():
             value.data = torch.rand(value.shape, generator=generator, dtype=torch.float64) + 0.5
-    inputs = torch.randn(shape, generator=generator, dtype=torch.float64)
-    output = module(inputs)
+    return module
+
+
+def compare_with_autograd(module, inputs, output, generator):
+    """All three methods of the module's kernel, for a random δ at `output`."""
     delta = torch.randn(output.shape, generator=generator, dtype=torch.float64)
     names = [name for name, _ in module.named_parameters()]
     wanted = {name: [] for name in names}
-    for sample in range(len(inputs)):
-        value = (module(inputs)[sample] * delta[sample]).sum()
-        for name, gradient in zip(names, torch.autograd.grad(value, list(module.parameters())), strict=True):
+    for sample in range(len(output)):
+        value = (output[sample] * delta[sample]).sum()
+        gradients = torch.autograd.grad(value, list(module.parameters()), retain_graph=True)
+        for name, gradient in zip(names, gradients, strict=True):
             wanted[name].append(gradient)
     wanted = {name: torch.stack(values) for name, values in wanted.items()}
     weights = {
