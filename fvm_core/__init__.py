@@ -6,8 +6,10 @@ from fvm_core import openmp  # noqa: F401 (before anything loads torch)
 
 _HOMES = {
     "DiagonalInfluence": ("fvm_core.estimators.influence", "DiagonalInfluence"),
+    "LabelInfluence": ("fvm_core.estimators.label_search", "LabelInfluence"),
     "RunFolder": ("fvm_core.pipeline.run_folder", "RunFolder"),
     "SaltflatError": ("fvm_core.errors", "SaltflatError"),
+    "damping_sensitivity": ("fvm_core.estimators.sensitivity", "damping_sensitivity"),
     "influence": ("fvm_core.estimators.direct", "influence"),
     "load_dataset": ("fvm_core.data", "load_dataset"),
     "run": ("fvm_core.pipeline.runner", "start"),

@@ -99,7 +99,7 @@ def test_an_unknown_setting_is_named_with_the_known_ones(key, known):
         ("device", "gpu", "choose one of: auto, cpu, cuda, mps"),
         ("precision", "fp16", "choose one of"),
         ("model.stem", "tiny", "choose one of"),
-        ("score.damping_kind", "big", "choose one of: relative, absolute"),
+        ("score.damping_kind", "big", "choose one of: relative, per_tensor, absolute"),
         ("tune.steps", -1, "at least 0"),
         ("tune.saved_steps", 0, "at least 1"),
         ("tune.gamma", -0.1, "at least 0"),

@@ -128,7 +128,12 @@ def run(
     lr: Annotated[float | None, typer.Option(help="Learning rate of tuning; the paper takes 0.01.")] = None,
     estimator: Annotated[str | None, typer.Option(help="fvm | vm (fvm with the plain SGD solver).")] = None,
     damping: Annotated[float | None, typer.Option(min=0, help="Added to the Fisher information.")] = None,
-    damping_kind: Annotated[str | None, typer.Option(help="relative (to the mean) | absolute.")] = None,
+    damping_kind: Annotated[
+        str | None, typer.Option(help="relative (to the mean Fisher) | per_tensor | absolute.")
+    ] = None,
+    score_precision: Annotated[
+        str | None, typer.Option(help="Of scoring: fp32 | bf16, which is taken where it ranks as fp32.")
+    ] = None,
     batch_size: Annotated[str | None, typer.Option(help="auto, or samples per scoring pass.")] = None,
     device: Annotated[str | None, typer.Option(help=_listed(DEVICES))] = None,
     precision: Annotated[str | None, typer.Option(help=f"Of training: {_listed(PRECISIONS)}.")] = None,

@@ -9,6 +9,7 @@ from torch import nn
 
 from fvm_core.errors import SaltflatError
 from fvm_core.estimators.influence import DiagonalInfluence
+from fvm_core.estimators.loaders import refuse_shuffled
 
 Batches = Iterable[tuple[torch.Tensor, torch.Tensor]]
 
@@ -20,6 +21,7 @@ def influence(
     *,
     damping: float = 0.1,
     damping_kind: str = "relative",
+    precision: str = "fp32",
 ) -> torch.Tensor:
     """`I(z) = gᵀ(F + λ)⁻¹g ≥ 0` (N,) of every training sample, large = suspicious (21, 25).
 
@@ -31,11 +33,15 @@ def influence(
         train: batches of (images, labels), in an order that is kept.
         val: batches of clean (images, labels); may be iterated once.
         damping: see `DiagonalInfluence`.
-        damping_kind: `relative` or `absolute`.
+        damping_kind: `relative`, `per_tensor` or `absolute`.
+        precision: `fp32` or `bf16`.
 
     Raises:
-        SaltflatError: see `DiagonalInfluence`.
+        SaltflatError: a loader shuffles, so that scores could not be told apart; else see
+            `DiagonalInfluence`.
     """
+    refuse_shuffled(train, "train")
+    refuse_shuffled(val, "val")
     val = iter(val)
     device = next(model.parameters()).device
     placed = ((images.to(device), labels.to(device)) for images, labels in val)
@@ -47,6 +53,7 @@ def influence(
         yield first
         yield from placed
 
-    estimator = DiagonalInfluence(model, first[0], damping=damping, damping_kind=damping_kind).fit(batches())
+    options = {"damping": damping, "damping_kind": damping_kind, "precision": precision}
+    estimator = DiagonalInfluence(model, first[0], **options).fit(batches())
     scores = [estimator.score(images.to(device), labels.to(device))[0].cpu() for images, labels in train]
     return torch.cat(scores) if scores else torch.empty(0)

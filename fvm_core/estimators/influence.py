@@ -3,30 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from fvm_core.errors import SaltflatError
-from fvm_core.layers.registry import Gradients
-from fvm_core.layers.tapped import Pass, Tap, TappedModel
-
-
-@dataclass
-class LabelInfluence:
-    """Influence of every candidate label of a batch.
-
-    Attributes:
-        values: (B, K), `I((x, k))` where `exact`, else a lower bound of it.
-        exact: (B, K) bool.
-        probabilities: (B, K), softmax of the logits.
-    """
-
-    values: torch.Tensor
-    exact: torch.Tensor
-    probabilities: torch.Tensor
+from fvm_core.estimators.label_search import LabelInfluence, LabelSearch
+from fvm_core.estimators.pairwise import pairwise_influence
+from fvm_core.estimators.residuals import logits_of, probabilities, residual
+from fvm_core.layers.passes import Tap, Visit
+from fvm_core.layers.registry import Gradients, Inputs
+from fvm_core.layers.tapped import TappedModel
 
 
 class DiagonalInfluence:
@@ -39,9 +27,11 @@ class DiagonalInfluence:
     Args:
         model: logits (B, K); in evaluation mode; weights are read, never changed.
         example: one batch of inputs, for shape and device.
-        damping: λ, as a fraction of the mean of F over all parameters (`relative`) or as it is
-            (`absolute`).
-        damping_kind: `relative` or `absolute`.
+        damping: λ, as a fraction of the mean of F over all parameters (`relative`) or over the tensor
+            (`per_tensor`), or as it is (`absolute`).
+        damping_kind: one of the three.
+        precision: `fp32` (the model's own), or `bf16` for the forward and backward passes; squares and sums
+            are float32 anyway.
 
     Raises:
         SaltflatError: see `TappedModel`.
@@ -54,156 +44,185 @@ class DiagonalInfluence:
         *,
         damping: float = 0.1,
         damping_kind: str = "relative",
+        precision: str = "fp32",
     ):
-        self.tapped = TappedModel(model, example)
+        self.tapped = TappedModel(model, example, precision=precision)
         self.damping = damping
         self.damping_kind = damping_kind
         self.fisher: Gradients = {}
-        self._weights: Gradients = {}
+        self.inverse: Gradients = {}
+        self.fitted_on = 0
+        self._sums: Gradients = {}
+        self._count = 0
 
     def fit(self, batches: Iterable[tuple[torch.Tensor, torch.Tensor]]) -> DiagonalInfluence:
         """Compute F over the validation set given as (images, labels) batches."""
-        sums = {name: torch.zeros_like(p) for name, p in self.tapped.parameters.items()}
-        count = 0
-        with self.tapped.frozen():
-            for images, labels in batches:
-                count += len(images)
-                for name, value in self._square_sums(images, labels).items():
-                    sums[name] += value
-        if count == 0:
+        for images, labels in batches:
+            self.add(images, labels)
+        return self.finish()
+
+    def add(self, images: torch.Tensor, labels: torch.Tensor) -> None:
+        """Take one batch of the validation set into F; `finish` comes after the last one."""
+        sums = self._square_sums(images, labels)
+        if not self._count:
+            self._sums = {name: torch.zeros_like(p) for name, p in self.tapped.parameters.items()}
+        for name, value in sums.items():
+            self._sums[name] += value
+        self._count += len(images)
+
+    def finish(self) -> DiagonalInfluence:
+        """F from the batches that were added.
+
+        Raises:
+            SaltflatError: there were none.
+        """
+        if self._count == 0:
             raise SaltflatError("The validation set is empty, so there is no Fisher information.")
-        self.use_fisher({name: value / count for name, value in sums.items()})
+        fisher = {name: value / self._count for name, value in self._sums.items()}
+        self.fitted_on, self._sums, self._count = self._count, {}, 0
+        self.use_fisher(fisher)
         return self
 
     def use_fisher(self, fisher: Gradients) -> None:
-        """Take F computed before (parameter name to tensor shaped like it)."""
+        """Take F computed before (parameter name to tensor shaped like it).
+
+        Raises:
+            SaltflatError: F has zeros where the damping is 0.
+        """
         self.fisher = fisher
-        damping = self.effective_damping()
-        if damping <= 0 and any(bool((value <= 0).any()) for value in fisher.values()):
-            raise SaltflatError(
-                "The Fisher information has zeros and the damping is 0, so its inverse does not exist. "
-                "Use a damping above 0."
-            )
-        self._weights = {name: 1 / (value + damping) for name, value in fisher.items()}
+        dampings = self._dampings()
+        for name, value in fisher.items():
+            if dampings[name] <= 0 and bool((value <= 0).any()):
+                raise SaltflatError(
+                    "The Fisher information has zeros and the damping is 0, so its inverse does not exist. "
+                    "Use a damping above 0."
+                )
+        self.inverse = {name: 1 / (value + dampings[name]) for name, value in fisher.items()}
 
     def effective_damping(self) -> float:
-        """λ as it is added to F."""
+        """λ as it is added to F, its mean over all parameters where tensors have their own."""
         if self.damping_kind == "absolute":
             return self.damping
-        total = sum(float(value.sum(dtype=torch.float32)) for value in self.fisher.values())
-        return self.damping * total / sum(value.numel() for value in self.fisher.values())
+        dampings = self._dampings()
+        sizes = {name: value.numel() for name, value in self.fisher.items()}
+        return sum(dampings[name] * size for name, size in sizes.items()) / sum(sizes.values())
+
+    def _dampings(self) -> dict[str, float]:
+        if self.damping_kind == "absolute":
+            return dict.fromkeys(self.fisher, self.damping)
+        means = {name: float(value.mean()) for name, value in self.fisher.items()}
+        overall = sum(mean * self.fisher[name].numel() for name, mean in means.items())
+        overall /= sum(value.numel() for value in self.fisher.values())
+        if self.damping_kind == "relative":
+            return dict.fromkeys(means, self.damping * overall)
+        # A tensor whose gradients all vanish has no scale of its own.
+        return {name: self.damping * (mean or overall) for name, mean in means.items()}
 
     def score(self, images: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Influence (B,) of samples with their labels, and their cross-entropy loss (B,)."""
         self._need_fisher()
-        with self.tapped.frozen():
-            run = self.tapped.forward(images)
-            logits = run.logits.detach().float()
-            delta = logits.softmax(1) - F.one_hot(labels, logits.shape[1])
-            return self._quadratic(run, delta, keep=False), F.cross_entropy(logits, labels, reduction="none")
+        total = torch.zeros(len(images), device=images.device)
 
-    def rank_labels(
-        self, images: torch.Tensor, exact: int = 1, labels: torch.Tensor | None = None
+        def add(tap: Tap, inputs: Inputs, delta: torch.Tensor) -> None:
+            nonlocal total
+            weights = {local: self.inverse[name] for local, name in tap.parameters.items()}
+            total = total + tap.kernel.quadratic(tap.module, inputs, delta, weights)
+
+        loss = self._pass(images, labels, add)
+        return total, loss
+
+    def score_all_labels(
+        self,
+        images: torch.Tensor,
+        *,
+        exact: int | None = 2,
+        known: tuple[torch.Tensor, torch.Tensor] | None = None,
+        batch_size: int | None = None,
     ) -> LabelInfluence:
-        """Influence of every label, exact for the `exact` smallest ones (22).
+        """Influence of every label, exact for the `exact` smallest ones (22), else a lower bound.
 
-        The head's own share of `I((x, k))` is known for all k from the forward pass and every other layer
-        adds a non-negative one, so it bounds `I((x, k))` from below: labels whose bound lies above the
-        `exact`-th best value need no backward pass. The argmin is the true one by construction.
+        See `LabelSearch` for how labels are dropped without being computed.
 
         Args:
             images: (B, …).
-            exact: how many of the best labels have to be exact; K for all.
-            labels: (B,) labels whose influence has to be exact as well.
+            exact: how many of the smallest have to be exact: 1 for the argmin, 2 for the runner-up and
+                the margin as well, None for all K.
+            known: labels (B,) and their influence (B,) computed before, −1 or NaN where there is none.
+            batch_size: samples in one forward pass, all where it is left out. The last labels of several
+                batches go down together, so four times as many samples as that make it faster.
         """
         self._need_fisher()
+        size = batch_size or max(1, len(images))
+        parts = [slice(start, start + size) for start in range(0, max(1, len(images)), size)]
         with self.tapped.frozen():
-            run = self.tapped.forward(images)
-            probabilities = run.logits.detach().float().softmax(1)
-            count = probabilities.shape[1]
-            exact = min(exact, count)
-            values = self._head_share(run, probabilities)
-            known = torch.zeros_like(values, dtype=torch.bool)
-            first = labels
-            while True:
-                if first is None:
-                    rows, picked = self._next_labels(values, known, exact)
-                    if len(rows) == 0:
-                        break
-                else:
-                    rows, picked, first = torch.arange(len(images), device=images.device), first, None
-                delta = probabilities[rows] - F.one_hot(picked, count)
-                if 2 * len(rows) >= len(images):
-                    whole = torch.zeros_like(probabilities).index_copy_(0, rows, delta)
-                    found = self._quadratic(run, whole, keep=True)[rows]
-                else:
-                    found = self._quadratic(self.tapped.forward(images[rows]), delta, keep=False)
-                values[rows, picked] = found
-                known[rows, picked] = True
-        return LabelInfluence(values, known, probabilities)
+            if exact is None or exact >= self.tapped.classes:
+                return LabelInfluence.joined([self._search(images[part]).everything() for part in parts])
+            searches = []
+            for part in parts:
+                searches.append(self._search(images[part]))
+                if known is not None:
+                    searches[-1].tell(known[0][part], known[1][part])
+                searches[-1].begin(exact)
+            return LabelSearch.joined(searches).smallest(exact)
+
+    def _search(self, images: torch.Tensor) -> LabelSearch:
+        return LabelSearch(self.tapped, self.inverse, images)
+
+    def pairwise(
+        self,
+        x_train: torch.Tensor,
+        y_train: torch.Tensor,
+        x_val: torch.Tensor,
+        y_val: torch.Tensor,
+        *,
+        epsilon: float | None = None,
+    ) -> torch.Tensor:
+        """Influence (N, M) of each training sample on each validation sample (20): what drives a score.
+
+        Args:
+            x_train: (N, …).
+            y_train: labels (N,) to judge.
+            x_val: (M, …), all or some of the validation set.
+            y_val: (M,).
+            epsilon: ε of the second-order term, see `pairwise_influence`; one over the number of samples
+                that `fit` saw where it is left out.
+
+        Raises:
+            SaltflatError: no ε and no `fit`; else see `pairwise_terms`.
+        """
+        self._need_fisher()
+        if epsilon is None:
+            if not self.fitted_on:
+                raise SaltflatError(
+                    "How much one validation sample weighs is not known without fit(): give epsilon, such as "
+                    "1 / M for M validation samples."
+                )
+            epsilon = 1 / self.fitted_on
+        return pairwise_influence(
+            self.tapped.model, self.inverse, x_train, y_train, x_val, y_val, epsilon=epsilon
+        )
 
     def _need_fisher(self) -> None:
-        if not self._weights:
+        if not self.inverse:
             raise SaltflatError(
                 "There is no Fisher information yet: call fit() with the validation set first."
             )
 
-    def _head_share(self, run: Pass, probabilities: torch.Tensor) -> torch.Tensor:
-        """(B, K) share of the last Linear layer in `I((x, k))`; zeros where there is none."""
-        head = self.tapped.head
-        if head is None or run.head_inputs is None:
-            return torch.zeros_like(probabilities)
-        weights = {local: self._weights[name] for local, name in head.parameters.items()}
-        per_output = torch.zeros_like(probabilities)
-        if "weight" in weights:
-            per_output += run.head_inputs.float().square() @ weights["weight"].T
-        if "bias" in weights:
-            per_output += weights["bias"]
-        # Σ_i (p_i − [i = k])² h_i; the last two terms replace p_k² by (1 − p_k)².
-        base = (probabilities.square() * per_output).sum(1, keepdim=True)
-        return base + (1 - 2 * probabilities) * per_output
-
-    @staticmethod
-    def _next_labels(
-        values: torch.Tensor, known: torch.Tensor, exact: int
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Rows that are not settled, and in each the unknown label with the smallest bound."""
-        bound, picked = values.masked_fill(known, torch.inf).min(1)
-        worst = values.masked_fill(~known, torch.inf).kthvalue(exact, 1).values
-        rows = torch.nonzero(bound < worst).flatten()
-        return rows, picked[rows]
-
-    def _quadratic(self, run: Pass, delta: torch.Tensor, keep: bool) -> torch.Tensor:
-        total = torch.zeros(len(delta), device=delta.device, dtype=delta.dtype)
-
-        def add(tap: Tap, inputs: torch.Tensor, d: torch.Tensor) -> None:
-            weights = {local: self._weights[name] for local, name in tap.parameters.items()}
-            total.add_(tap.kernel.quadratic(tap.module, inputs, d, weights))
-
-        if self.tapped.taps:
-            run.backward(delta, add, keep=keep)
-        if self.tapped.leftover:
-            for part, gradients in self.tapped.leftover_gradients(run.images, delta):
-                for name, gradient in gradients.items():
-                    total[part] += gradient.square().flatten(1) @ self._weights[name].flatten()
-        return total
-
     def _square_sums(self, images: torch.Tensor, labels: torch.Tensor) -> Gradients:
-        run = self.tapped.forward(images)
-        logits = run.logits.detach()
-        delta = logits.softmax(1) - F.one_hot(labels, logits.shape[1])
         sums: Gradients = {}
 
-        def add(tap: Tap, inputs: torch.Tensor, d: torch.Tensor) -> None:
-            for local, value in tap.kernel.square_sum(tap.module, inputs, d).items():
+        def add(tap: Tap, inputs: Inputs, delta: torch.Tensor) -> None:
+            for local, value in tap.kernel.square_sum(tap.module, inputs, delta).items():
                 if local in tap.parameters:
                     sums[tap.parameters[local]] = value
 
-        if self.tapped.taps:
-            run.backward(delta, add)
-        if self.tapped.leftover:
-            for _part, gradients in self.tapped.leftover_gradients(images, delta):
-                for name, gradient in gradients.items():
-                    value = gradient.square().sum(0)
-                    sums[name] = sums[name] + value if name in sums else value
+        self._pass(images, labels, add)
         return sums
+
+    def _pass(self, images: torch.Tensor, labels: torch.Tensor, visit: Visit) -> torch.Tensor:
+        """Visit every tap with δ of the samples' own losses, which are given back (B,)."""
+        with self.tapped.frozen():
+            run = self.tapped.forward(images)
+            logits = logits_of(self.tapped, run)
+            run.backward(residual(probabilities(logits), labels).to(logits.dtype), visit)
+        return F.cross_entropy(logits, labels, reduction="none")

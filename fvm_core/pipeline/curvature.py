@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import torch
+
+from fvm_core.estimators.batch_size import BatchSize
 from fvm_core.estimators.influence import DiagonalInfluence
-from fvm_core.pipeline.batching import batch_size
 from fvm_core.pipeline.context import Context, step_name
 from fvm_core.pipeline.weights import load_tensors, save_tensors
 
@@ -12,6 +14,7 @@ def curvature(context: Context) -> dict:
     """Saves `curvature/step_*.safetensors`, named and shaped like the parameters."""
     rows = context.val_inputs.usable()
     steps = context.saved_steps()
+    total = len(steps) * len(rows)
     leftover: list[str] = []
     for number, step in enumerate(steps):
         path = context.run.path / "curvature" / f"{step_name(step)}.safetensors"
@@ -19,16 +22,15 @@ def curvature(context: Context) -> dict:
             continue
         estimator = estimator_at(context, step)
         leftover = estimator.tapped.leftover
-        size = batch_size(context, estimator.tapped)
-        done = number * len(rows)
 
-        def counted(size=size, done=done):
-            for index, batch in enumerate(context.val_inputs.batches(rows, size)):
-                context.progress.update("curvature", done + index * size, len(steps) * len(rows))
-                yield batch
+        def add(part: slice, estimator=estimator, number=number) -> None:
+            context.progress.update("curvature", number * len(rows) + part.start, total)
+            images, labels = context.val_inputs.images(rows[part]), context.val_inputs.targets(rows[part])
+            estimator.add(images, labels)
 
-        save_tensors(path, estimator.fit(counted()).fisher)
-    context.progress.update("curvature", len(steps) * len(rows), len(steps) * len(rows))
+        batch_size(context, estimator).run(len(rows), add)
+        save_tensors(path, estimator.finish().fisher)
+    context.progress.update("curvature", total, total)
     if leftover:
         context.progress.log(
             f"{len(leftover)} parameters have no layer kernel and go through vmap: {', '.join(leftover[:6])}"
@@ -37,7 +39,7 @@ def curvature(context: Context) -> dict:
     return {"by_vmap": leftover}
 
 
-def estimator_at(context: Context, step: int) -> DiagonalInfluence:
+def estimator_at(context: Context, step: int, precision: str = "fp32") -> DiagonalInfluence:
     """The estimator for the parameters of a saved step, without its Fisher information."""
     example = context.val_inputs.images(context.val_inputs.usable()[:2])
     return DiagonalInfluence(
@@ -45,12 +47,19 @@ def estimator_at(context: Context, step: int) -> DiagonalInfluence:
         example,
         damping=context.config.score.damping,
         damping_kind=context.config.score.damping_kind,
+        precision=precision,
     )
 
 
-def fitted_at(context: Context, step: int) -> DiagonalInfluence:
+def fitted_at(context: Context, step: int, precision: str = "fp32") -> DiagonalInfluence:
     """The same with the Fisher information that the stage has saved."""
-    estimator = estimator_at(context, step)
+    estimator = estimator_at(context, step, precision)
     path = context.run.path / "curvature" / f"{step_name(step)}.safetensors"
     estimator.use_fisher(load_tensors(path, context.device))
     return estimator
+
+
+def batch_size(context: Context, estimator: DiagonalInfluence) -> BatchSize:
+    """From the settings, else what the free memory holds."""
+    given = context.config.score.batch_size
+    return BatchSize(given) if given else BatchSize.found(estimator.tapped, torch.device(context.device))

@@ -13,9 +13,9 @@ from fvm_core.config import RunConfig
 from fvm_core.data.dataset import ImageDataset
 from fvm_core.device import resolve, training_autocast
 from fvm_core.errors import UnreadableImage
+from fvm_core.estimators.batch_size import BatchSize, bytes_per_sample
 from fvm_core.estimators.influence import DiagonalInfluence
 from fvm_core.models.build import build_model
-from fvm_core.pipeline.batching import CPU_BUDGET, bytes_per_sample
 from fvm_core.pipeline.defaults import complete, image_kind
 from fvm_core.pipeline.embed import FIT_ROWS
 
@@ -63,26 +63,27 @@ def estimate(config: RunConfig, train: ImageDataset, val: ImageDataset) -> Estim
     forward_backward = _training_seconds(model, images, labels, device, "fp32") / batch
     influence = DiagonalInfluence(model.eval(), images[:2], damping=1.0, damping_kind="absolute")
     influence.use_fisher({name: torch.ones_like(p) for name, p in influence.tapped.parameters.items()})
-    part = images[: max(1, min(batch, CPU_BUDGET // bytes_per_sample(influence.tapped)))]
+    scored = full.score.batch_size or BatchSize.found(influence.tapped, device).size
+    part = images[: min(batch, scored)]
     scoring = _timed(lambda: influence.score(part, labels[: len(part)]), device) / len(part)
 
     saved = min(full.tune.saved_steps, full.tune.steps + 1)
     passes = 1 if full.tune.solver == "sgd" else 2
-    alternatives = classes if classes <= 20 else 2
+    walked = min(classes, 4)  # backward passes per sample on a model that doubts 40 % of the labels
     tuning = passes * full.tune.steps * min(full.tune.batch_size, len(val)) * forward_backward
     stages = {
         "prepare": (len(train) + len(val)) * 2 * _decode_seconds(train),
         "train": full.train.epochs * (len(train) * training + len(val) * training / 3),
         "tune": tuning + saved * len(val) * 1.7 * forward_backward,
         "curvature": saved * len(val) * scoring,
-        "score": saved * len(train) * scoring,
-        "relabel": alternatives * len(train) * scoring * 0.8,
+        "score": (saved * len(train) + 1280) * scoring,
+        "relabel": walked * len(train) * scoring,
         "embed": _UMAP_START + _UMAP_PER_ROW * min(len(train), FIT_ROWS) if full.embed else 0.0,
     }
     parameters = sum(p.numel() for p in model.parameters())
     pixels = (len(train) + len(val)) * channels * full.model.size**2
     per_image = 4 * influence.tapped.activation_floats
-    scoring_memory = CPU_BUDGET if bytes_per_sample(influence.tapped) < CPU_BUDGET else per_image * 4
+    scoring_memory = scored * bytes_per_sample(influence.tapped)
     held = 0 if device == "cpu" else min(pixels, 4 * 2**30)
     memory = 16 * parameters + max(scoring_memory, 3 * per_image * full.train.batch_size) + held
     if device == "cpu":

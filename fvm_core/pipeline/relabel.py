@@ -7,18 +7,20 @@ import pyarrow as pa
 import torch
 from scipy.stats import rankdata
 
-from fvm_core.pipeline.batching import batch_size
+from fvm_core.estimators.batch_size import BatchSize
 from fvm_core.pipeline.chunks import ChunkedArrays
 from fvm_core.pipeline.context import Context
-from fvm_core.pipeline.curvature import fitted_at
+from fvm_core.pipeline.curvature import batch_size
 from fvm_core.pipeline.evaluate import evaluate
 from fvm_core.pipeline.evaluation import BATCH
-from fvm_core.pipeline.score import CHUNK, scores_at
+from fvm_core.pipeline.score import CHUNK, scorer_at, scores_at
 from fvm_core.pipeline.summary import summarise
 
-EXACT_CLASSES = 20
-"""Up to this many classes all listed alternatives are exact, above only the best one: ranking the
-runners-up takes a backward pass for nearly every label."""
+_POOLED = 4
+"""Batches whose last labels go down the network together."""
+
+EXACT = 2
+"""How many of the listed labels have an exact influence: the suggestion and the runner-up."""
 
 
 def relabel(context: Context) -> dict:
@@ -31,41 +33,53 @@ def relabel(context: Context) -> dict:
         "probability": ("float32", (best,)),
         "p_given": ("float32", ()),
         "evaluations": ("float32", ()),
+        "work": ("float32", ()),
     }
     arrays = ChunkedArrays(context.run.path / "work" / "relabel", count, columns, CHUNK)
-    estimator = fitted_at(context, context.saved_steps()[-1])
-    size = batch_size(context, estimator.tapped)
+    steps = context.saved_steps()
+    estimator = scorer_at(context, steps[-1])
+    given = scores_at(context, len(steps) - 1)["influence"]
+    sizes = BatchSize(_POOLED * batch_size(context, estimator).size)
     for chunk, rows in arrays.pending():
         found = {
             name: np.full((len(rows), *shape), -1 if kind == "int32" else np.nan, dtype=kind)
             for name, (kind, shape) in columns.items()
         }
         places = np.flatnonzero(context.train_inputs.readable[rows])
-        for start in range(0, len(places), size):
-            context.progress.update("relabel", arrays.finished_rows() + start, count)
-            part = places[start : start + size]
-            _rank(context, estimator, rows[part], part, best, found)
+        done = arrays.finished_rows()
+
+        def one(part: slice, rows=rows, places=places, found=found, done=done) -> None:
+            context.progress.update("relabel", done + part.start, count)
+            own = places[part]
+            passes = max(1, sizes.size // _POOLED)
+            _rank(context, estimator, rows[own], given[rows[own]], own, best, found, passes)
+
+        sizes.run(len(places), one)
         arrays.write(chunk, **found)
     context.progress.update("relabel", count, count)
     _write_tables(context, arrays, _trusted_probabilities(context, estimator.tapped.model))
-    return {"evaluations_per_sample": float(np.nanmean(arrays["evaluations"]))}
+    return {
+        "evaluations_per_sample": float(np.nanmean(arrays["evaluations"])),
+        "backward_passes_per_sample": float(np.nanmean(arrays["work"])),
+    }
 
 
-def _rank(context, estimator, rows, places, best: int, found: dict[str, np.ndarray]) -> None:
-    exact = best if len(context.classes) <= EXACT_CLASSES else 1
-    ranked = estimator.rank_labels(context.train_inputs.images(rows), exact)
-    values = ranked.values.masked_fill(~ranked.exact, torch.inf)
-    first = values.topk(exact, dim=1, largest=False).indices
+def _rank(context, estimator, rows, influence, places, best, found, size) -> None:
+    exact = min(EXACT, best)
+    given = context.train_inputs.targets(rows)
+    known = (given, torch.from_numpy(influence).to(given.device))
+    images = context.train_inputs.images(rows)
+    ranked = estimator.score_all_labels(images, exact=exact, known=known, batch_size=size)
+    first = ranked.smallest(exact)[1]
     # After the exact ones the others follow by probability, without an influence.
     likely = ranked.probabilities.scatter(1, first, -1.0).topk(best - exact, dim=1).indices
     label = torch.cat([first, likely], 1)
-    influence = values.gather(1, label)
-    influence[:, exact:] = torch.nan
+    influence = ranked.values.masked_fill(~ranked.exact, torch.nan).gather(1, label)
     found["label"][places] = label.cpu().numpy()
     found["influence"][places] = influence.cpu().numpy()
     found["probability"][places] = ranked.probabilities.gather(1, label).cpu().numpy()
-    found["evaluations"][places] = ranked.exact.sum(1).cpu().numpy()
-    given = context.train_inputs.targets(rows)
+    found["evaluations"][places] = ranked.evaluations.cpu().numpy()
+    found["work"][places] = ranked.work.cpu().numpy()
     p_given = ranked.probabilities.gather(1, given.clamp(min=0)[:, None])[:, 0]
     found["p_given"][places] = p_given.masked_fill(given < 0, float("nan")).cpu().numpy()
 

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Iterator
 
-from fvm_core.pipeline.batching import batch_size
+import numpy as np
+import torch
+
+from fvm_core.estimators.influence import DiagonalInfluence
+from fvm_core.estimators.precision import AGREEMENT, rank_correlation
+from fvm_core.estimators.sensitivity import damping_sensitivity
 from fvm_core.pipeline.chunks import ChunkedArrays
 from fvm_core.pipeline.context import Context
-from fvm_core.pipeline.curvature import fitted_at
+from fvm_core.pipeline.curvature import batch_size, fitted_at
 
 CHUNK = 1024
+_SAMPLED = 256
+"""Samples that precisions and dampings are compared on."""
 
 
 def scores_at(context: Context, number: int) -> ChunkedArrays:
@@ -20,29 +27,72 @@ def scores_at(context: Context, number: int) -> ChunkedArrays:
 
 
 def score(context: Context) -> dict:
-    """Fills `scores_at` for every saved step; rows without image or label stay NaN."""
+    """Fills `scores_at` for every saved step; rows without image or label stay NaN.
+
+    Returns:
+        By saved step `damping` (as it is added to F; `per_tensor` its mean) and `precision`; and
+        `sensitivity`, what other dampings would have made of the last step's ranking.
+    """
     steps = context.saved_steps()
     usable = np.zeros(len(context.train), dtype=bool)
     usable[context.train_inputs.usable()] = True
     total = len(steps) * len(context.train)
-    damping = []
+    damping, precisions = [], []
     for number, step in enumerate(steps):
         arrays = scores_at(context, number)
-        estimator = fitted_at(context, step)
+        estimator = scorer_at(context, step)
         damping.append(estimator.effective_damping())
-        size = batch_size(context, estimator.tapped)
+        precisions.append(estimator.tapped.precision)
+        sizes = batch_size(context, estimator)
         for chunk, rows in arrays.pending():
-            influence = np.full(len(rows), np.nan, dtype=np.float32)
-            loss = influence.copy()
+            found = np.full((2, len(rows)), np.nan, dtype=np.float32)
             places = np.flatnonzero(usable[rows])
-            for start in range(0, len(places), size):
-                context.progress.update(
-                    "score", number * len(context.train) + arrays.finished_rows() + start, total
-                )
-                part = places[start : start + size]
-                inputs = context.train_inputs
-                values, losses = estimator.score(inputs.images(rows[part]), inputs.targets(rows[part]))
-                influence[part], loss[part] = values.cpu().numpy(), losses.cpu().numpy()
-            arrays.write(chunk, influence=influence, loss=loss)
+            done = number * len(context.train) + arrays.finished_rows()
+
+            def one(part, estimator=estimator, rows=rows, places=places, done=done, found=found) -> None:
+                context.progress.update("score", done + part.start, total)
+                own, inputs = places[part], context.train_inputs
+                both = estimator.score(inputs.images(rows[own]), inputs.targets(rows[own]))
+                found[:, own] = torch.stack(both).cpu().numpy()
+
+            sizes.run(len(places), one)
+            arrays.write(chunk, influence=found[0], loss=found[1])
     context.progress.update("score", total, total)
-    return {"damping": damping}
+    return {"damping": damping, "precision": precisions, "sensitivity": _sensitivity(context)}
+
+
+def scorer_at(context: Context, step: int) -> DiagonalInfluence:
+    """The estimator of a saved step in the precision of the settings, where that ranks as fp32 does."""
+    estimator = fitted_at(context, step)
+    if context.config.score.precision == "fp32":
+        return estimator
+    lower = fitted_at(context, step, context.config.score.precision)
+    found = rank_correlation(estimator, lower, _sampled(context))
+    if found >= AGREEMENT:
+        return lower
+    context.progress.log(
+        f"Step {step}: bf16 ranks {_SAMPLED} samples otherwise than fp32 (Spearman {found:.4f}, needed are "
+        f"{AGREEMENT}), so this step is scored in fp32."
+    )
+    return estimator
+
+
+def _sampled(context: Context) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Batches of a few samples from all over the training set, always the same."""
+    rows, total = context.train_inputs.usable(), len(context.train)
+    rows = rows[np.linspace(0, len(rows) - 1, min(_SAMPLED, len(rows))).astype(int)]
+    for start in range(0, len(rows), 32):
+        context.progress.update("score", total, total)  # raises where the run is to stop
+        part = rows[start : start + 32]
+        yield context.train_inputs.images(part), context.train_inputs.targets(part)
+
+
+def _sensitivity(context: Context) -> dict:
+    found = damping_sensitivity(fitted_at(context, context.saved_steps()[-1]), _sampled(context))
+    return {
+        "samples": found.scores.shape[1],
+        "factors": list(found.factors),
+        "damping": found.damping.tolist(),
+        "correlation": [None if np.isnan(value) else float(value) for value in found.correlation],
+        "overlap": found.overlap.tolist(),
+    }

@@ -55,19 +55,29 @@ def test_every_label_and_the_argmin(model, data):
     wanted = torch.stack(
         [reference_influence(model, images, torch.full_like(labels, k), *val, DAMPING) for k in range(10)], 1
     )
-    everything = estimator.rank_labels(images, exact=10)
+    everything = estimator.score_all_labels(images, exact=None)
     assert everything.exact.all()
     torch.testing.assert_close(everything.values.double(), wanted, rtol=1e-4, atol=0)
 
-    one = estimator.rank_labels(images, exact=1, labels=labels)
+    one = estimator.score_all_labels(images, exact=1)
     picked = one.values.masked_fill(~one.exact, torch.inf).argmin(1)
     assert torch.equal(picked, wanted.argmin(1))
-    assert one.exact.gather(1, labels[:, None]).all()
     assert (~one.exact).any(), "the head's share should spare some labels"
     # What was not computed is a lower bound.
     assert (one.values.double() <= wanted * (1 + 1e-4)).all()
 
-    two = estimator.rank_labels(images, exact=2)
+    told = estimator.score_all_labels(images, exact=1, known=(labels, estimator.score(images, labels)[0]))
+    assert told.exact.gather(1, labels[:, None]).all()
+    assert torch.equal(told.best, wanted.argmin(1))
+    best = wanted.argmin(1)
+    knowing = estimator.score_all_labels(images, exact=1, known=(best, wanted.min(1).values))
+    assert torch.equal(knowing.best, best)
+    assert knowing.work.sum() < one.work.sum() - 10, "what is known needs no backward pass"
+    parts = estimator.score_all_labels(images, exact=1, batch_size=5)
+    assert torch.equal(parts.best, best)
+    torch.testing.assert_close(parts.smallest(1)[0], one.smallest(1)[0], rtol=1e-4, atol=0)
+
+    two = estimator.score_all_labels(images)
     best = two.values.masked_fill(~two.exact, torch.inf).topk(2, largest=False).indices
     assert torch.equal(best, wanted.topk(2, largest=False).indices)
 
@@ -196,8 +206,82 @@ def test_nothing_of_a_batch_stays_in_memory(model, data):
     gc.disable()
     try:
         estimator.score(images, labels)
-        estimator.rank_labels(images, exact=3)
+        estimator.score_all_labels(images, exact=3)
         assert len(seen) >= 6
         assert [reference() for reference in seen] == [None] * len(seen)
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize("exact", [1, 2, 5, None])
+def test_many_labels(data, exact):
+    """More labels than go down together, none of them likely, so that hardly one is dropped early."""
+    images, _, val_images, val_labels = data
+    torch.manual_seed(3)
+    model = nn.Sequential(
+        nn.Conv2d(1, 6, 3, stride=2, padding=1),
+        nn.ReLU(),
+        nn.Conv2d(6, 8, 3, padding=1),
+        nn.Tanh(),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(8, 40),
+    ).eval()
+    estimator = fitted(model, val_images, val_labels)
+    wanted = torch.stack(
+        [
+            reference_influence(model, images, torch.full((12,), k), val_images, val_labels, DAMPING)
+            for k in range(40)
+        ],
+        1,
+    )
+    found = estimator.score_all_labels(images, exact=exact)
+    torch.testing.assert_close(found.values[found.exact].double(), wanted[found.exact], rtol=1e-4, atol=0)
+    assert (found.values.double() <= wanted * (1 + 1e-4)).all()
+    count = 40 if exact is None else exact
+    assert (found.evaluations >= count).all()
+    labels = wanted.topk(count, largest=False).indices
+    assert torch.equal(found.smallest(count)[1][:, :5], labels[:, :5])
+    if count > 1:
+        gap = wanted.gather(1, labels)[:, 1] - wanted.gather(1, labels)[:, 0]
+        torch.testing.assert_close(found.margin.double(), gap, rtol=1e-3, atol=1e-3 * float(wanted.mean()))
+    if exact == 1:
+        assert found.work.mean() < 40
+
+
+def test_confident_samples_keep_their_digits(data):
+    """1 − p of a sure sample has no digits left in float32; its influence has to have them."""
+    images, labels, *val = data
+    sure = copy.deepcopy(small_bn_cnn())
+    with torch.no_grad():
+        sure[9].weight *= 6
+    estimator = fitted(sure, *val)
+    labels = sure(images).argmax(1)
+    wanted = reference_influence(sure, images, labels, *val, DAMPING)
+    assert float(wanted.min()) < 1e-9 * float(wanted.max())
+    torch.testing.assert_close(estimator.score(images, labels)[0].double(), wanted, rtol=1e-3, atol=0)
+    best = estimator.score_all_labels(images, exact=1)
+    assert torch.equal(best.best, labels)
+    torch.testing.assert_close(best.smallest(1)[0][:, 0].double(), wanted, rtol=1e-3, atol=0)
+
+
+def test_what_one_validation_sample_weighs(model, data):
+    images, labels, *val = data
+    estimator = fitted(model, *val)
+    few = (images[:2], labels[:2], val[0][:3], val[1][:3])
+    default = estimator.pairwise(*few)
+    assert default.shape == (2, 3)
+    torch.testing.assert_close(default, estimator.pairwise(*few, epsilon=1 / 40))
+    other = DiagonalInfluence(model, images[:2])
+    other.use_fisher(estimator.fisher)
+    with pytest.raises(SaltflatError, match="epsilon"):
+        other.pairwise(*few)
+
+
+def test_damping_by_tensor(model, data):
+    images, labels, *val = data
+    estimator = fitted(model, *val, damping_kind="per_tensor")
+    for name, value in estimator.fisher.items():
+        wanted = 1 / (value + DAMPING * value.mean())
+        torch.testing.assert_close(estimator.inverse[name], wanted, rtol=1e-5, atol=0)
+    assert (estimator.score(images, labels)[0] > 0).all()

@@ -72,7 +72,7 @@ def test_cancelled_and_resumed(finished_run, tmp_path, stage, count):
 
 def test_interrupted_again_and_again(finished_run, tmp_path):
     run = RunFolder.create(tmp_path / "run", tiny_config())
-    for count, stage in enumerate(("train", "tune", "score", "relabel"), start=2):
+    for stage, count in (("train", 2), ("tune", 3), ("score", 4), ("relabel", 2)):
         with pytest.raises(Cancelled):
             execute(run, StopsAt(stage, count))
     execute(run)
