@@ -58,7 +58,9 @@ function option(entry, tile, choose) {
     make("span", { class: "name" }, entry.label + (same ? " (given)" : "")),
     make("span", { class: "value" }, percent(entry.probability)),
     button,
-    make("span", { class: "raw" }, `influence with this label +${number(entry.influence)}`));
+    make("span", { class: "raw" }, entry.influence === null
+      ? "influence not below the second one's"
+      : `influence with this label +${number(entry.influence)}`));
 }
 
 function shape(tag, attributes, text = null) {

@@ -6,7 +6,7 @@ import numpy as np
 import streamlit as st
 
 from ui import frame, guards, results, theme, wording
-from ui.charts import boxes, distribution, drawing, flow, ranking, trajectories
+from ui.charts import boxes, distribution, drawing, flow, ranking, sensitivity, trajectories
 
 run = guards.need_scores(
     "Here you will see how suspicion is spread over your samples, which labels get mixed up, "
@@ -197,7 +197,23 @@ def where_truth_is_known() -> None:
         st.dataframe(found, hide_index=True, width="content")
 
 
+def other_dampings() -> None:
+    """How far the ranking hangs on the damping, from the check at the end of the score stage."""
+    found = folder.info["stages"].get("score", {}).get("sensitivity")
+    if found is None:  # runs from before the check
+        return
+    drawing.titled(
+        "Does the ranking hang on the damping?",
+        f"{wording.count(found['samples'], 'sample')} scored again with other dampings. Lines near 1 say "
+        "that the choice hardly matters; where they fall, compare runs before you trust the order.",
+    )
+    drawing.show(
+        sensitivity.sensitivity(found), "sensitivity", "Rank correlation with other dampings over damping"
+    )
+
+
 frame.heading("Scores")
 threshold_and_flow()
 where_truth_is_known()
 single_samples()
+other_dampings()
