@@ -1,0 +1,66 @@
+"""Confident learning: cleanlab's own values, in our shapes."""
+
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from fvm_core.errors import SaltflatError
+from fvm_core.estimators.standard.confident import ConfidentLearning, TunedConfidentLearning
+
+
+def probabilities(count=60, classes=4):
+    torch.manual_seed(0)
+    labels = torch.arange(count) % classes
+    logits = torch.randn(count, classes)
+    logits[torch.arange(count), labels] += 3
+    given = labels.clone()
+    given[:6] = (given[:6] + 1) % classes
+    return logits.softmax(1), given
+
+
+def test_a_missing_cleanlab_is_told(monkeypatch):
+    monkeypatch.setitem(sys.modules, "cleanlab", None)
+    monkeypatch.setitem(sys.modules, "cleanlab.rank", None)
+    with pytest.raises(SaltflatError, match="pip install cleanlab"):
+        ConfidentLearning()
+
+
+@pytest.mark.oracle
+def test_self_confidence_and_margin_by_hand():
+    pytest.importorskip("cleanlab")
+    p, given = probabilities()
+    own = p.gather(1, given[:, None])[:, 0]
+    torch.testing.assert_close(ConfidentLearning().score(p, given), own)
+    others = p.scatter(1, given[:, None], -1).max(1).values
+    found = TunedConfidentLearning("normalized_margin").score(p, given)
+    torch.testing.assert_close(found, (own - others + 1) / 2)
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize("method", ["self_confidence", "normalized_margin", "confidence_weighted_entropy"])
+def test_every_label_and_batches_of_any_size(method):
+    pytest.importorskip("cleanlab")
+    p, given = probabilities()
+    estimator = ConfidentLearning(method)
+    found = estimator.score_labels(p)
+    assert found.shape == p.shape
+    own = estimator.score(p, given)
+    torch.testing.assert_close(found.gather(1, given[:, None])[:, 0], own)
+    single = torch.cat([estimator.score(p[n : n + 1], given[n : n + 1]) for n in range(len(p))])
+    torch.testing.assert_close(single, own)
+    assert torch.equal(estimator.suspicion(found).argmin(1), p.argmax(1))
+
+
+@pytest.mark.oracle
+def test_issues_are_those_of_cleanlab():
+    pytest.importorskip("cleanlab")
+    from cleanlab.filter import find_label_issues
+
+    p, given = probabilities()
+    found = ConfidentLearning().issues(p, given)
+    wanted = find_label_issues(given.numpy(), p.double().numpy(), n_jobs=1)
+    assert found.dtype == torch.bool
+    assert np.array_equal(found.numpy(), wanted)
+    assert found[:6].any()
