@@ -112,31 +112,33 @@ def _case(labels, classes, count, batch, validation, weights, device) -> Case:
     images, targets = images[order[:count]], targets[order[:count]]
     val_images, val_targets = (t[:validation].to(device) for t in cifar("label", "test"))
     if classes > 10:
-        model, targets, val_targets = _finer(model, classes, images, val_images, device)
+        others = cifar(labels, "train")[0][order[-4000:]].to(device)
+        model, targets, val_targets = _finer(model, classes, images, val_images, others)
     estimator = DiagonalInfluence(model, images[:2], damping=DAMPING)
     starts = range(0, validation, batch)
     estimator.fit((val_images[i : i + batch], val_targets[i : i + batch]) for i in starts)
     return Case(labels, estimator, images, targets, classes, batch)
 
 
-def _finer(model: nn.Module, classes: int, images, val_images, device):
-    """The model with a head for `classes` clusters of its features, fitted until it is right on most."""
+def _finer(model: nn.Module, classes: int, images, val_images, others):
+    """The model with a head for `classes` clusters of its features, made and fitted on other images."""
     model = copy.deepcopy(model)
     head, model.fc = model.fc, nn.Identity()
     with torch.no_grad():
-        found = [torch.cat([model(part) for part in every.split(128)]) for every in (images, val_images)]
-    both = torch.cat(found).cpu()
-    clusters = MiniBatchKMeans(classes, random_state=0, n_init=3).fit(F.normalize(both).numpy())
-    targets = torch.from_numpy(clusters.labels_).long().to(device)
+        found = [
+            torch.cat([model(part) for part in each.split(128)]) for each in (images, val_images, others)
+        ]
+    clusters = MiniBatchKMeans(classes, random_state=0, n_init=3).fit(F.normalize(found[2]).cpu().numpy())
+    targets = [torch.from_numpy(clusters.predict(F.normalize(f).cpu().numpy())).long() for f in found]
+    targets = [values.to(images.device) for values in targets]
     torch.manual_seed(0)
-    model.fc = nn.Linear(head.in_features, classes).to(device)
+    model.fc = nn.Linear(head.in_features, classes).to(images.device)
     optimizer = torch.optim.Adam(model.fc.parameters(), 0.01)
-    features = both.to(device)
-    for _ in range(300):
+    for _ in range(200):
         optimizer.zero_grad()
-        F.cross_entropy(model.fc(features), targets).backward()
+        F.cross_entropy(model.fc(found[2]), targets[2]).backward()
         optimizer.step()
-    return model.eval(), targets[: len(images)], targets[len(images) :]
+    return model.eval(), targets[0], targets[1]
 
 
 def _given(case: Case, count: int) -> torch.Tensor:

@@ -260,21 +260,28 @@ class LabelSearch:
         Samples with about as many labels go together, so that they share forward pass and patches.
         """
         samples, first, own = _grouped(rows)
-        below = None
+        even = bool((own == own[0]).all())
         limit = max(1, _FLOATS // max(1, self._tapped.label_floats(index)))
+        places, found = [], []
         for part in _alike(own.tolist(), max(self._batch, 1), limit):
             wide = int(own[part].max())
             # Where a sample has fewer labels than the widest one, its last is done again.
             place = torch.arange(wide, device=rows.device)[None].minimum(own[part][:, None] - 1)
-            place = first[part][:, None] + place
+            places.append(first[part][:, None] + place)
+            # With equal numbers all pairs are in order: a view does, without a copy.
+            pairs = slice(part.start * wide, part.stop * wide) if even else places[-1]
+            given = deltas[pairs].unflatten(0, (-1, wide)) if even else deltas[pairs]
             total = partial.new_zeros(place.shape)
             inputs = self._run.boundaries[index][samples[part]]
-            found = self._tapped.descend(index, inputs, deltas[place], self._adding_many(total))
-            partial[place] = partial[place] + total
-            if found is not None:
-                if below is None:
-                    below = found.new_empty(len(rows), *found.shape[2:])
-                below[place] = found
+            found.append(self._tapped.descend(index, inputs, given, self._adding_many(total)))
+            partial[places[-1]] = partial[places[-1]] + total
+        if found[0] is None:
+            return None
+        if even and len(found) == 1:
+            return found[0].flatten(0, 1)
+        below = found[0].new_empty(len(rows), *found[0].shape[2:])
+        for place, values in zip(places, found, strict=True):
+            below[place] = values
         return below
 
     def _adding(self, total: torch.Tensor):

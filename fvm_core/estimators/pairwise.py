@@ -6,10 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 from torch.func import functional_call
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.overrides import TorchFunctionMode
 
 from fvm_core.errors import SaltflatError
+from fvm_core.estimators.differentiable import differentiable
 from fvm_core.layers.registry import Gradients
 
 
@@ -86,23 +85,13 @@ def pairwise_terms(
         len(x_train), len(x_val), device=x_val.device, dtype=next(iter(values.values())).dtype
     )
     second = torch.zeros_like(first)
-    # The fused attention kernels can't be differentiated twice.
-    with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH), _TwiceHardsigmoid():
+    with torch.enable_grad(), differentiable():
         for n in range(len(x_train)):
             direction = _direction(model, values, inverse, x_train[n : n + 1], y_train[n : n + 1])
             for start in range(0, len(x_val), batch_size):
                 part = slice(start, start + batch_size)
                 first[n, part], second[n, part] = _along(model, values, direction, x_val[part], y_val[part])
     return first, second
-
-
-class _TwiceHardsigmoid(TorchFunctionMode):
-    """Hardsigmoid, which torch differentiates only once, by operations that it differentiates twice."""
-
-    def __torch_function__(self, func, types, args=(), kwargs=None):
-        if func is F.hardsigmoid:
-            return F.relu6(args[0] + 3) / 6
-        return func(*args, **(kwargs or {}))
 
 
 def _direction(

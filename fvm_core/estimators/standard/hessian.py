@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.func import functional_call
 
-from fvm_core.estimators.standard.differentiable import differentiable
+from fvm_core.estimators.differentiable import differentiable
 from fvm_core.estimators.standard.jvp import directional
 from fvm_core.estimators.standard.values import values_of
 from fvm_core.estimators.standard.vectors import Vector

@@ -6,8 +6,8 @@ import torch
 from torch import nn
 from torch.func import functional_call, jvp
 
+from fvm_core.estimators.differentiable import differentiable
 from fvm_core.estimators.residuals import probabilities
-from fvm_core.estimators.standard.differentiable import differentiable
 from fvm_core.estimators.standard.values import refuse_training_mode, values_of
 from fvm_core.estimators.standard.vectors import Vector
 
