@@ -1,4 +1,4 @@
-"""A ResNet-18 that learnt CIFAR-10N's noisy labels and was then tuned on clean images: for benchmarks.
+"""A ResNet that learnt CIFAR-10N's noisy labels and was then tuned on clean images: for benchmarks.
 
 Trained on small copies of the images first, which cost a quarter, then on the full size, and last tuned
 by SAM on the 10,000 test images. Every part is cached, so a second call loads it.
@@ -39,37 +39,40 @@ def cifar(labels: str, split: str) -> tuple[torch.Tensor, torch.Tensor]:
     return (raw.float() / 255 - mean) / std, torch.from_numpy(data.given.astype(np.int64))
 
 
-def tuned(labels: str, folder: Path, *, base: str | None = None, device: str = "cpu") -> nn.Module:
+def tuned(
+    labels: str, folder: Path, *, name: str = "resnet18", base: str | None = None, device: str = "cpu"
+) -> nn.Module:
     """The tuned model in evaluation mode, from `folder` or made now.
 
     Args:
         labels: label column of CIFAR-10N that it learnt.
         folder: where states are kept.
+        name: `resnet18`, `resnet34` or a deeper one.
         base: start from the model that learnt this column instead of from scratch.
         device: where to train.
     """
-    path = folder / f"resnet18_{labels}_tuned.safetensors"
-    model = build_model("resnet18", 10, size=32).to(device)
+    path = folder / f"{name}_{labels}_tuned.safetensors"
+    model = build_model(name, 10, size=32).to(device)
     if not path.exists():
-        _learn(model, labels, folder, base, device)
+        before = folder / f"{name}_{base}.safetensors" if base else None
+        _learn(model, labels, folder / f"{name}_{labels}.safetensors", before, device)
         _tune(model, device)
         save_file({name: value.cpu() for name, value in model.state_dict().items()}, path)
     model.load_state_dict(load_file(path))
     return model.eval()
 
 
-def _learn(model: nn.Module, labels: str, folder: Path, base: str | None, device: str) -> None:
-    path = folder / f"resnet18_{labels}.safetensors"
+def _learn(model: nn.Module, labels: str, path: Path, before: Path | None, device: str) -> None:
     if path.exists():
         model.load_state_dict(load_file(path))
         return
-    folder.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     images, targets = cifar(labels, "train")
     torch.manual_seed(0)
-    if base is None:
+    if before is None:
         _phase(model, images, targets, device, epochs=4, size=16, peak=0.1)
     else:
-        model.load_state_dict(load_file(folder / f"resnet18_{base}.safetensors"))
+        model.load_state_dict(load_file(before))
     _phase(model, images, targets, device, epochs=0.3, size=32, peak=0.03)
     save_file({name: value.cpu() for name, value in model.state_dict().items()}, path)
 
@@ -94,7 +97,7 @@ def _phase(model, images, targets, device: str, epochs: float, size: int, peak: 
         loss.backward()
         optimizer.step()
         schedule.step()
-        return float(loss)
+        return float(loss.detach())
 
     _steps(f"{size} px", steps, step)
 
@@ -134,10 +137,11 @@ def main(
     labels: Annotated[str, typer.Option(help=f"One of {', '.join(LABELS)}.")] = "worse_label",
     out: Annotated[Path, typer.Option(help="Folder for the weights.")] = Path("benchmarks/weights"),
     base: Annotated[str | None, typer.Option(help="Start from the model that learnt this column.")] = None,
+    name: Annotated[str, typer.Option(help="resnet18, resnet34, …")] = "resnet18",
     device: Annotated[str, typer.Option()] = "cpu",
 ) -> None:
     """Train and tune, and print the accuracy on the training images under their clean labels."""
-    model = tuned(labels, out, base=base, device=device)
+    model = tuned(labels, out, name=name, base=base, device=device)
     images, truth = cifar("clean_label", "train")
     with torch.no_grad():
         rows = range(0, 5000, 250)

@@ -28,6 +28,7 @@ import typer
 from cifar_resnet import cifar, tuned
 from rich.console import Console
 from rich.table import Table
+from scipy.stats import spearmanr
 from sklearn.cluster import MiniBatchKMeans
 from torch import nn
 from torch.func import functional_call, grad, vmap
@@ -80,33 +81,41 @@ def main(
     validation: Annotated[int, typer.Option(help="Validation samples for the Fisher information.")] = 512,
     repeats: Annotated[int, typer.Option(help="The fastest of so many is reported.")] = 2,
     weights: Annotated[Path, typer.Option(help="Where cifar_resnet.py keeps weights.")] = WEIGHTS,
+    model: Annotated[str, typer.Option(help="resnet18, or on a GPU resnet34.")] = "resnet18",
     device: Annotated[str, typer.Option()] = "cpu",
-    only: Annotated[str, typer.Option(help="Letters of the methods: g, a, r, A, k, v, l.")] = "garAkvl",
+    only: Annotated[str, typer.Option(help="Letters of the methods: g, b, a, r, A, k, v, l.")] = "gbarAkvl",
     out: Annotated[Path | None, typer.Option(help="Markdown file to append the table to.")] = None,
 ) -> None:
     """Compare the methods on CIFAR-10N with a tuned ResNet-18."""
     keep_freed_memory()
-    case = _case(labels, classes, count, batch, validation, weights, device)
+    case = _case(labels, classes, count, batch, validation, tuned(labels, weights, name=model, device=device))
     ways: dict[str, Callable[[], Row]] = {
         "g": lambda: _timed(case, "Saltflat, given label", _given, count, repeats),
         "a": lambda: _timed(case, f"Saltflat, exact argmin of {classes}", _smallest(1), count, repeats),
         "r": lambda: _timed(case, "Saltflat, exact argmin and runner-up", _smallest(2), count, repeats),
+        "b": lambda: _timed(case, "Saltflat, given label, bf16", _lower, count, repeats),
         "A": lambda: _timed(case, f"Saltflat, all {classes}", _smallest(None), few, repeats),
         "k": lambda: _kronfluence(case, count, repeats),
         "v": lambda: _timed(case, f"vmap(grad) × {classes}", _vmap, few, 1),
         "l": lambda: _timed(case, "one sample at a time, given label", _loop, few, 1),
     }
-    rows = [ways[letter]() for letter in only]
+    found = {letter: ways[letter]() for letter in only}
+    if {"g", "b"} <= found.keys():
+        agreement = spearmanr(found["g"].values.cpu(), found["b"].values.cpu()).statistic
+        found["b"].note = f"Spearman with fp32 {agreement:.5f}"
+    rows = list(found.values())
     wanted = _reference(case, 8)
     title = (
-        f"ResNet-18 that learnt {labels}, K = {classes}, batch {batch}, {count} samples ({few} for the slow "
+        f"{model} that learnt {labels}, K = {classes}, batch {batch}, {count} samples ({few} for the slow "
         f"methods), its prediction is the given label on {_accuracy(case):.0f} %. {_machine(device)}"
     )
+    if device != "cpu":
+        title += _ceiling(case, rows[0].milliseconds)
     _print(rows, wanted, case, title, out)
 
 
-def _case(labels, classes, count, batch, validation, weights, device) -> Case:
-    model = tuned(labels, weights, device=device)
+def _case(labels, classes, count, batch, validation, model) -> Case:
+    device = next(model.parameters()).device
     images, targets = (t.to(device) for t in cifar(labels, "train"))
     order = torch.randperm(len(images), generator=torch.Generator().manual_seed(5))
     images, targets = images[order[:count]], targets[order[:count]]
@@ -144,6 +153,12 @@ def _finer(model: nn.Module, classes: int, images, val_images, others):
 def _given(case: Case, count: int) -> torch.Tensor:
     score = case.estimator.score
     return torch.cat([score(case.images[p], case.labels[p])[0] for p in case.parts(count)])
+
+
+def _lower(case: Case, count: int) -> torch.Tensor:
+    half = DiagonalInfluence(case.model, case.images[:2], damping=DAMPING, precision="bf16")
+    half.use_fisher(case.estimator.fisher)
+    return torch.cat([half.score(case.images[p], case.labels[p])[0] for p in case.parts(count)])
 
 
 def _smallest(exact: int | None):
@@ -301,6 +316,21 @@ def _accuracy(case: Case) -> float:
     parts = case.parts(len(case.images))
     right = sum(int((case.model(case.images[p]).argmax(1) == case.labels[p]).sum()) for p in parts)
     return 100 * right / len(case.images)
+
+
+def _ceiling(case: Case, milliseconds: float) -> str:
+    """Achieved share of what a large float32 product reaches: forward, backward and gradients, 2 per MAC."""
+    a = torch.randn(8192, 8192, device=case.images.device)
+    a @ a
+    torch.cuda.synchronize()
+    start = time.perf_counter()
+    a @ a
+    torch.cuda.synchronize()
+    peak = 2 * 8192**3 / (time.perf_counter() - start)
+    achieved = 6 * sum(tap.cost for tap in case.estimator.tapped.taps.values()) / (milliseconds / 1e3)
+    return (
+        f" The given label reaches {achieved / 1e12:.1f} of {peak / 1e12:.1f} TFLOP/s of a float32 product."
+    )
 
 
 def _machine(device: str) -> str:

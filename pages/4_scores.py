@@ -198,12 +198,12 @@ def where_truth_is_known() -> None:
 
 
 def other_dampings() -> None:
-    """How far the ranking hangs on the damping, from the check at the end of the score stage."""
+    """How far the ranking depends on the damping, from the check at the end of the score stage."""
     found = folder.info["stages"].get("score", {}).get("sensitivity")
     if found is None:  # runs from before the check
         return
     drawing.titled(
-        "Does the ranking hang on the damping?",
+        "Does the ranking depend on the damping?",
         f"{wording.count(found['samples'], 'sample')} scored again with other dampings. Lines near 1 say "
         "that the choice hardly matters; where they fall, compare runs before you trust the order.",
     )

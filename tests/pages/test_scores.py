@@ -2,6 +2,7 @@ import json
 
 from tests.ui import runs
 from tests.ui.app import labels, opened, words
+from ui.charts import sensitivity
 
 
 def test_empty_running_and_failed(workspace):
@@ -29,6 +30,25 @@ def test_finished_without_truth(workspace):
     app = opened(workspace, "scores", run.path.name)
     assert "find wrong labels?" not in words(app)
     assert len(app.get("plotly_chart")) == 4
+
+
+def test_other_dampings(workspace):
+    run = runs.finished_run(workspace)
+    found = {
+        "samples": 256,
+        "factors": [0.1, 1, 10],
+        "damping": [1e-8, 1e-7, 1e-6],
+        "correlation": [0.9, 1.0, None],
+        "overlap": [0.8, 1.0, 0.5],
+    }
+    run.finish("score", 2.5, sensitivity=found)
+    app = opened(workspace, "scores", run.path.name)
+    assert "Does the ranking depend on the damping?" in words(app)
+    assert "256 samples scored again" in words(app)
+    assert len(app.get("plotly_chart")) == 7
+    drawn = sensitivity.sensitivity(found)
+    assert [list(trace.y) for trace in drawn.data] == [found["correlation"], found["overlap"]]
+    assert list(drawn.layout.xaxis.ticktext) == ["×0.1", "this run", "×10"]
 
 
 def test_the_threshold_is_in_the_address(workspace):

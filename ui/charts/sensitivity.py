@@ -30,5 +30,6 @@ def sensitivity(found: dict) -> go.Figure:
         )
     shown = [f"×{factor:g}" if factor != 1 else "this run" for factor in found["factors"]]
     drawn.update_xaxes(type="log", tickvals=found["factors"], ticktext=shown, title_text="damping")
-    drawn.update_yaxes(range=[min(0, *(v for v in found["correlation"] if v is not None)), 1.05])
+    low = min([0.0, *(value for value in found["correlation"] if value is not None)])
+    drawn.update_yaxes(range=[low, 1.05], title_text="agreement")
     return drawn
