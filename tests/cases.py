@@ -37,6 +37,24 @@ def small_bn_cnn(classes: int = 10) -> nn.Module:
     return model.eval()
 
 
+class Mixed(nn.Module):
+    """Operations whose second or forward-mode derivatives are easily missed, for images 3 × size × size."""
+
+    def __init__(self, size: int):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3, padding=1)
+        self.group, self.instance = nn.GroupNorm(2, 4), nn.InstanceNorm2d(4, affine=True)
+        self.layer = nn.LayerNorm((4, size, size))
+        self.attention = nn.TransformerEncoderLayer(4, 2, 8, batch_first=True, activation="gelu")
+        self.head = nn.Linear(4, 3)
+
+    def forward(self, x):
+        x = F.silu(self.group(self.conv(x)), inplace=True)
+        x = x * F.hardsigmoid(4 * self.instance(x))
+        x = F.max_pool2d(self.layer(F.hardswish(x)), 2)
+        return self.head(self.attention(x.flatten(2).transpose(1, 2)).mean(1))
+
+
 def digits(count: int, split: str = "train") -> tuple[torch.Tensor, torch.Tensor]:
     """The first scans of a split, (count, 1, 8, 8) in 0…1, with their given labels."""
     data = load_dataset("digits", split=split)

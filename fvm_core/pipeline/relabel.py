@@ -10,10 +10,10 @@ from scipy.stats import rankdata
 from fvm_core.estimators.batch_size import BatchSize
 from fvm_core.pipeline.chunks import ChunkedArrays
 from fvm_core.pipeline.context import Context
-from fvm_core.pipeline.curvature import batch_size
+from fvm_core.pipeline.curvature import batch_size, fitted_at
 from fvm_core.pipeline.evaluate import evaluate
 from fvm_core.pipeline.evaluation import BATCH
-from fvm_core.pipeline.score import CHUNK, scorer_at, scores_at
+from fvm_core.pipeline.score import CHUNK, scores_at
 from fvm_core.pipeline.summary import summarise
 
 _POOLED = 4
@@ -37,7 +37,9 @@ def relabel(context: Context) -> dict:
     }
     arrays = ChunkedArrays(context.run.path / "work" / "relabel", count, columns, CHUNK)
     steps = context.saved_steps()
-    estimator = scorer_at(context, steps[-1])
+    # The score stage has compared the precisions already.
+    precision = context.run.info["stages"]["score"].get("precision", ["fp32"])[-1]
+    estimator = fitted_at(context, steps[-1], precision)
     given = scores_at(context, len(steps) - 1)["influence"]
     sizes = BatchSize(_POOLED * batch_size(context, estimator).size)
     for chunk, rows in arrays.pending():

@@ -40,7 +40,7 @@ def score(context: Context) -> dict:
     damping, precisions = [], []
     for number, step in enumerate(steps):
         arrays = scores_at(context, number)
-        estimator = scorer_at(context, step)
+        estimator = _scorer_at(context, step)
         damping.append(estimator.effective_damping())
         precisions.append(estimator.tapped.precision)
         sizes = batch_size(context, estimator)
@@ -61,7 +61,7 @@ def score(context: Context) -> dict:
     return {"damping": damping, "precision": precisions, "sensitivity": _sensitivity(context)}
 
 
-def scorer_at(context: Context, step: int) -> DiagonalInfluence:
+def _scorer_at(context: Context, step: int) -> DiagonalInfluence:
     """The estimator of a saved step in the precision of the settings, where that ranks as fp32 does."""
     estimator = fitted_at(context, step)
     if context.config.score.precision == "fp32":

@@ -17,10 +17,10 @@ Gradients = dict[str, torch.Tensor]
 LIBRARIES = ("kronfluence", "backpack-for-pytorch", "opacus")
 
 
-def kronfluence_scores(case: Case, damping: float, folder: Path) -> torch.Tensor:
-    """`gᵀ(F + λ)⁻¹g` (N,) of the training images in the plain network, F over the validation set."""
+def kronfluence_analyzer(model: nn.Module, strategy: str, data: TensorDataset, folder: Path):
+    """kronfluence's analyzer of a copy of the model, with the empirical Fisher of the data fitted."""
     from kronfluence.analyzer import Analyzer, prepare_model
-    from kronfluence.arguments import FactorArguments, ScoreArguments
+    from kronfluence.arguments import FactorArguments
     from kronfluence.task import Task
 
     class Classification(Task):
@@ -34,7 +34,7 @@ def kronfluence_scores(case: Case, damping: float, folder: Path) -> torch.Tensor
     task = Classification()
     analyzer = Analyzer(
         "oracle",
-        prepare_model(copy.deepcopy(case.plain), task),
+        prepare_model(copy.deepcopy(model), task),
         task,
         cpu=True,
         disable_tqdm=True,
@@ -42,11 +42,20 @@ def kronfluence_scores(case: Case, damping: float, folder: Path) -> torch.Tensor
         output_dir=str(folder),
     )
     analyzer.fit_all_factors(
-        "diagonal",
-        TensorDataset(case.val_images, case.val_labels),
+        strategy,
+        data,
         per_device_batch_size=4,
-        factor_args=FactorArguments(strategy="diagonal", use_empirical_fisher=True),
+        factor_args=FactorArguments(strategy=strategy, use_empirical_fisher=True),
     )
+    return analyzer
+
+
+def kronfluence_scores(case: Case, damping: float, folder: Path) -> torch.Tensor:
+    """`gᵀ(F + λ)⁻¹g` (N,) of the training images in the plain network, F over the validation set."""
+    from kronfluence.arguments import ScoreArguments
+
+    val = TensorDataset(case.val_images, case.val_labels)
+    analyzer = kronfluence_analyzer(case.plain, "diagonal", val, folder)
     analyzer.compute_self_scores(
         "self",
         "diagonal",

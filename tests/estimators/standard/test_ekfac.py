@@ -1,7 +1,6 @@
 """EK-FAC against dense matrices, an exact Kronecker product and kronfluence."""
 
 import copy
-import logging
 
 import pytest
 import torch
@@ -26,6 +25,7 @@ from tests.estimators.standard.cases import (
     linear,
     named,
 )
+from tests.oracles.libraries import kronfluence_analyzer
 from tests.oracles.nets import drawn_case
 
 
@@ -191,36 +191,11 @@ def test_wrong_settings_are_told():
 def test_kronfluence(damping, tmp_path):
     """Pairwise scores `g_valᵀ (F + λ)⁻¹ g_tr`, summed over the validation set."""
     pytest.importorskip("kronfluence")
-    from kronfluence.analyzer import Analyzer, prepare_model
-    from kronfluence.arguments import FactorArguments, ScoreArguments
-    from kronfluence.task import Task
-
-    class Classification(Task):
-        def compute_train_loss(self, batch, model, sample=False):
-            assert not sample, "the empirical Fisher uses the given labels"
-            return F.cross_entropy(model(batch[0]), batch[1], reduction="sum")
-
-        def compute_measurement(self, batch, model):
-            return self.compute_train_loss(batch, model)
+    from kronfluence.arguments import ScoreArguments
 
     case = drawn_case()
     training = case.val_images, case.val_labels
-    task = Classification()
-    analyzer = Analyzer(
-        "oracle",
-        prepare_model(copy.deepcopy(case.plain), task),
-        task,
-        cpu=True,
-        disable_tqdm=True,
-        log_level=logging.ERROR,
-        output_dir=str(tmp_path),
-    )
-    analyzer.fit_all_factors(
-        "ekfac",
-        TensorDataset(*training),
-        per_device_batch_size=4,
-        factor_args=FactorArguments(strategy="ekfac", use_empirical_fisher=True),
-    )
+    analyzer = kronfluence_analyzer(case.plain, "ekfac", TensorDataset(*training), tmp_path)
     analyzer.compute_pairwise_scores(
         "pairs",
         "ekfac",

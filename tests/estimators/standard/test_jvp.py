@@ -1,8 +1,9 @@
 """Products with one vector against gradients of every label written out."""
 
+from functools import partial
+
 import pytest
 import torch
-import torch.nn.functional as F
 import torchvision
 from torch import nn
 
@@ -10,26 +11,8 @@ from fvm_core.errors import SaltflatError
 from fvm_core.estimators.standard.jvp import directional, label_products
 from fvm_core.estimators.standard.values import values_of
 from fvm_core.models.build import build_model
-from tests.cases import digits, small_bn_cnn
+from tests.cases import Mixed, digits, small_bn_cnn
 from tests.estimators.standard.cases import drawn, flat, label_gradients, mlp
-
-
-class Mixed(nn.Module):
-    """Normalisations, attention and activations that forward mode might not know."""
-
-    def __init__(self):
-        super().__init__()
-        self.conv = nn.Conv2d(3, 4, 3, padding=1)
-        self.group, self.instance = nn.GroupNorm(2, 4), nn.InstanceNorm2d(4, affine=True)
-        self.layer = nn.LayerNorm((4, 8, 8))
-        self.attention = nn.TransformerEncoderLayer(4, 2, 8, batch_first=True, activation="gelu")
-        self.head = nn.Linear(4, 3)
-
-    def forward(self, x):
-        x = F.silu(self.group(self.conv(x)), inplace=True)
-        x = x * F.hardsigmoid(4 * self.instance(x))
-        x = F.max_pool2d(self.layer(F.hardswish(x)), 2)
-        return self.head(self.attention(x.flatten(2).transpose(1, 2)).mean(1))
 
 
 class OnlyBackward(torch.autograd.Function):
@@ -59,7 +42,7 @@ def own():
     return nn.Sequential(nn.Flatten(), nn.Linear(192, 4), Squared(), nn.Linear(4, 3))
 
 
-@pytest.mark.parametrize("build", [Mixed, vit, own])
+@pytest.mark.parametrize("build", [partial(Mixed, 8), vit, own])
 def test_every_label_in_float64(build):
     torch.manual_seed(0)
     model = build().double().eval()
