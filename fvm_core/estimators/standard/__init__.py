@@ -1,6 +1,11 @@
 """Estimators to compare with the influence at flat validation minima, by the name that the settings use."""
 
-from fvm_core.estimators.standard.base import Estimator
+from fvm_core.estimators.standard.ablation import (
+    StandardLossChange,
+    StandardParameterChange,
+    TunedStandardInfluence,
+)
+from fvm_core.estimators.standard.base import Estimator, LogitEstimator
 from fvm_core.estimators.standard.confident import ConfidentLearning, TunedConfidentLearning
 from fvm_core.estimators.standard.gex import GEX
 from fvm_core.estimators.standard.influence import (
@@ -9,6 +14,7 @@ from fvm_core.estimators.standard.influence import (
     EKFACInfluence,
     LiSSAInfluence,
 )
+from fvm_core.estimators.standard.minimum import MinimumInfluence
 from fvm_core.estimators.standard.probes import ProbedDataInf, ProbedLiSSA
 from fvm_core.estimators.standard.simple import (
     GradientNorm,
@@ -23,6 +29,7 @@ from fvm_core.estimators.standard.tracin import TracIn
 ESTIMATORS: dict[str, type[Estimator]] = {
     estimator.name: estimator
     for estimator in (
+        MinimumInfluence,
         LiSSAInfluence,
         DataInfInfluence,
         EKFACInfluence,
@@ -39,7 +46,10 @@ ESTIMATORS: dict[str, type[Estimator]] = {
         TunedGradientNorm,
         ConfidentLearning,
         TunedConfidentLearning,
+        TunedStandardInfluence,
+        StandardLossChange,
+        StandardParameterChange,
     )
 }
 
-__all__ = ["ESTIMATORS", "Estimator"]
+__all__ = ["ESTIMATORS", "Estimator", "LogitEstimator"]

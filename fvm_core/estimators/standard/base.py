@@ -6,9 +6,11 @@ from abc import ABC, abstractmethod
 from typing import Literal
 
 import torch
+from torch import nn
 
 from fvm_core.errors import SaltflatError
 from fvm_core.estimators.standard.batches import Batches, Progress
+from fvm_core.estimators.standard.values import refuse_training_mode
 
 Need = Literal[
     "theta_star", "tuned", "checkpoints", "training_set", "validation_set", "ensemble", "out_of_fold"
@@ -66,6 +68,13 @@ class Estimator(ABC):
         """
         raise SaltflatError(f"{self.title} gives no values for other labels, so it can't suggest one.")
 
+    def judge(self, images: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Raw values (B,) of samples with their labels, and the label (B,) that it suggests for each.
+
+        None in the second place from an estimator that does not relabel.
+        """
+        return self.score(images, labels), None
+
     def suspicion(self, raw: torch.Tensor) -> torch.Tensor:
         """The raw values with the sign that makes large suspicious; the best label has the smallest."""
         return raw if self.suspicious == "high" else -raw
@@ -90,3 +99,35 @@ class RelabellingEstimator(Estimator):
     def score(self, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Raw values (B,) of samples with their labels."""
         return self.score_labels(images).gather(1, labels[:, None])[:, 0]
+
+    def judge(self, images: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Raw values (B,), and the label (B,) with the smallest suspicion (22)."""
+        values = self.score_labels(images)
+        return values.gather(1, labels[:, None])[:, 0], self.suspicion(values).argmin(1)
+
+
+class LogitEstimator(RelabellingEstimator):
+    """One that needs no more of a model than its logits, so that several share one forward pass.
+
+    Args:
+        model: logits (B, K); in evaluation mode; never changed.
+
+    Raises:
+        SaltflatError: the model is in training mode.
+    """
+
+    cost = "1 forward pass a sample"
+
+    def __init__(self, model: nn.Module):
+        refuse_training_mode(model)
+        self.model = model
+
+    @staticmethod
+    @abstractmethod
+    def of_logits(logits: torch.Tensor) -> torch.Tensor:
+        """Raw values (B, K) with every label, in the logits' precision."""
+
+    @torch.no_grad()
+    def score_labels(self, images: torch.Tensor) -> torch.Tensor:
+        """Raw values (B, K) with every label."""
+        return self.of_logits(self.model(images))

@@ -7,35 +7,23 @@ from torch import nn
 
 from fvm_core.estimators.influence import DiagonalInfluence
 from fvm_core.estimators.residuals import probabilities
-from fvm_core.estimators.standard.base import RelabellingEstimator
+from fvm_core.estimators.standard.base import LogitEstimator, RelabellingEstimator
 from fvm_core.estimators.standard.losses import label_losses
+from fvm_core.estimators.standard.minimum import judged
 from fvm_core.estimators.standard.values import refuse_training_mode
 
 
-class Loss(RelabellingEstimator):
-    """`−log p_k`, the cross-entropy of the trained model.
-
-    Args:
-        model: logits (B, K); in evaluation mode; never changed.
-
-    Raises:
-        SaltflatError: the model is in training mode.
-    """
+class Loss(LogitEstimator):
+    """`−log p_k`, the cross-entropy of the trained model."""
 
     name = "loss"
     title = "Loss of the trained model"
     suspicious = "high"
     needs = frozenset({"theta_star"})
-    cost = "1 forward pass a sample"
 
-    def __init__(self, model: nn.Module):
-        refuse_training_mode(model)
-        self.model = model
-
-    @torch.no_grad()
-    def score_labels(self, images: torch.Tensor) -> torch.Tensor:
+    @staticmethod
+    def of_logits(logits: torch.Tensor) -> torch.Tensor:
         """Loss (B, K) with every label."""
-        logits = self.model(images)
         return label_losses(logits).to(logits.dtype)
 
 
@@ -47,17 +35,17 @@ class TunedLoss(Loss):
     needs = frozenset({"tuned"})
 
 
-class Margin(Loss):
+class Margin(LogitEstimator):
     """`p_k − max_{j≠k} p_j` of the trained model: small means suspicious."""
 
     name = "margin"
     title = "Margin of the trained model"
     suspicious = "low"
+    needs = frozenset({"theta_star"})
 
-    @torch.no_grad()
-    def score_labels(self, images: torch.Tensor) -> torch.Tensor:
+    @staticmethod
+    def of_logits(logits: torch.Tensor) -> torch.Tensor:
         """Margin (B, K) of every label."""
-        logits = self.model(images)
         p = probabilities(logits)
         first, second = p.topk(2, dim=1).values.split(1, dim=1)
         best = torch.arange(p.shape[1], device=p.device) == p.argmax(1, keepdim=True)
@@ -86,7 +74,7 @@ class GradientNorm(RelabellingEstimator):
     title = "Gradient norm of the trained model"
     suspicious = "high"
     needs = frozenset({"theta_star"})
-    cost = "1 backward pass a sample; K of them to relabel"
+    cost = "1 backward pass a sample; 1 to 3 more to relabel"
 
     def __init__(self, model: nn.Module):
         refuse_training_mode(model)
@@ -100,6 +88,10 @@ class GradientNorm(RelabellingEstimator):
     def score_labels(self, images: torch.Tensor) -> torch.Tensor:
         """Squared norms (B, K) with every label, a backward pass each."""
         return self._with_ones(images).score_all_labels(images, exact=None).values
+
+    def judge(self, images: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Squared norms (B,), and the label (B,) with the smallest."""
+        return judged(self._with_ones(images), images, labels)
 
     def _with_ones(self, example: torch.Tensor) -> DiagonalInfluence:
         if self._squares is None:

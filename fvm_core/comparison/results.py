@@ -1,0 +1,122 @@
+"""What single estimators said of a run's samples: one table and one description each, in the run folder."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from fvm_core.atomic import replacing, write_json
+from fvm_core.errors import SaltflatError
+
+FOLDER = "estimators"
+
+
+@dataclass(frozen=True)
+class Description:
+    """What is known of an estimator's values beside the values themselves.
+
+    Attributes:
+        name: as settings and files call it; title: as people read it.
+        suspicious: the end of the raw value at which wrong labels are expected, `high` or `low`.
+        cost: in words; empty for values from elsewhere.
+        seconds: what it took by itself, shared stages not counted; None for values from elsewhere.
+        peak_memory_bytes: of the process while it ran; None likewise.
+        relabels: whether it suggests labels.
+        trained_only: it looks at the model as it was trained (θ* or its checkpoints), not at the tuned one.
+        external: the values came from a file.
+        order: place in lists of a run.
+        settings: what it was computed with, for people.
+        trace: convergence, points of (step, relative change); empty where there is none.
+        planted: (Q,) suspicion of the run's planted samples, in the order of `planted.parquet`.
+    """
+
+    name: str
+    title: str
+    suspicious: str
+    cost: str = ""
+    seconds: float | None = None
+    peak_memory_bytes: int | None = None
+    relabels: bool = False
+    trained_only: bool = False
+    external: bool = False
+    order: int = 0
+    settings: dict = field(default_factory=dict)
+    trace: Sequence[tuple[int, float]] = ()
+    planted: Sequence[float | None] = ()
+
+    def suspicion(self, values: np.ndarray) -> np.ndarray:
+        """Raw values turned so that large = suspicious."""
+        return values if self.suspicious == "high" else -values
+
+
+def check_name(name: str) -> str:
+    """The name, if a file can have it; raises `SaltflatError` otherwise."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._ -]{0,63}", name):
+        raise SaltflatError(
+            f"{name!r} can't be the name of a score: use up to 64 letters, digits, spaces, dots, hyphens or "
+            f"underscores, the first a letter or a digit."
+        )
+    return name
+
+
+def write_result(
+    run: Path, description: Description, values: np.ndarray, suggested: Sequence[str | None] | None = None
+) -> None:
+    """Store `estimators/NAME.parquet` and then `estimators/NAME.json`, whole or not at all.
+
+    Args:
+        run: the run folder.
+        description: of the estimator.
+        values: (N,) raw values, NaN where there is none.
+        suggested: (N,) the label it suggests for each sample, where it relabels.
+    """
+    folder = run / FOLDER
+    folder.mkdir(exist_ok=True)
+    values = np.asarray(values, dtype=np.float32)
+    columns = {
+        "value": pa.array(values, from_pandas=True),
+        "suspicion": pa.array(description.suspicion(values), from_pandas=True),
+    }
+    if suggested is not None:
+        columns["suggested_label"] = pa.array(suggested, pa.string())
+    with replacing(folder / f"{check_name(description.name)}.parquet") as temporary:
+        pq.write_table(pa.table(columns), temporary, compression="zstd")
+    planted = [None if value is None or np.isnan(value) else float(value) for value in description.planted]
+    write_json(folder / f"{description.name}.json", {**asdict(description), "planted": planted})
+
+
+def descriptions(run: Path) -> list[Description]:
+    """All estimators of a run that are finished, in their order."""
+    found = []
+    for path in sorted((run / FOLDER).glob("*.json")):
+        try:
+            values = json.loads(path.read_text(encoding="utf-8"))
+            found.append(Description(**values))
+        except (json.JSONDecodeError, TypeError) as error:
+            raise SaltflatError(f"{path} can't be read ({error}). Delete it and compute it again.") from None
+    return sorted(found, key=lambda one: (one.order, one.title))
+
+
+def read_result(run: Path, name: str) -> pd.DataFrame:
+    """`value, suspicion` and, where it relabels, `suggested_label`: one row a training sample."""
+    path = run / FOLDER / f"{name}.parquet"
+    if not path.exists():
+        raise SaltflatError(f"{path} is not there: this run has no score `{name}`.")
+    try:
+        return pq.read_table(path).to_pandas()
+    except pa.ArrowInvalid as error:
+        raise SaltflatError(f"{path} is damaged: {error}. Delete it and compute it again.") from None
+
+
+def remove_result(run: Path, name: str) -> None:
+    """Delete an estimator's files, the description first."""
+    for suffix in (".json", ".parquet"):
+        (run / FOLDER / f"{check_name(name)}{suffix}").unlink(missing_ok=True)
