@@ -121,7 +121,7 @@ def _case(labels, classes, count, batch, validation, model) -> Case:
     images, targets = images[order[:count]], targets[order[:count]]
     val_images, val_targets = (t[:validation].to(device) for t in cifar("label", "test"))
     if classes > 10:
-        others = cifar(labels, "train")[0][order[-4000:]].to(device)
+        others = cifar(labels, "train")[0][order[-max(4000, 20 * classes) :]].to(device)
         model, targets, val_targets = _finer(model, classes, images, val_images, others)
     estimator = DiagonalInfluence(model, images[:2], damping=DAMPING)
     starts = range(0, validation, batch)

@@ -8,7 +8,7 @@ import tomllib
 from dataclasses import asdict, dataclass, field, fields, replace
 from numbers import Integral, Real
 from pathlib import Path
-from typing import get_args, get_type_hints
+from typing import get_args, get_origin, get_type_hints
 
 import tomli_w
 
@@ -21,6 +21,43 @@ PRECISIONS = ("auto", "fp32", "bf16")
 SCORE_PRECISIONS = ("fp32", "bf16")
 STEMS = ("auto", "cifar", "imagenet")
 DAMPING_KINDS = ("relative", "per_tensor", "absolute")
+LISSA_MATRICES = ("gauss_newton", "hessian")
+MAIN_ESTIMATORS = ("fvm", "vm")
+"""Scores that a run is made for; the others stand beside them."""
+
+ESTIMATOR_NAMES = (
+    "vm",
+    "fvm_sam",
+    "fvm_asam",
+    "fvm_fsam",
+    "fvm_lpf",
+    "tuned_loss",
+    "tuned_margin",
+    "tuned_gradient_norm",
+    "tuned_confident",
+    "probed_lissa",
+    "probed_datainf",
+    "gex",
+    "lissa",
+    "datainf",
+    "ekfac",
+    "diagonal",
+    "tracin",
+    "lissa_best",
+    "datainf_best",
+    "ekfac_best",
+    "loss",
+    "margin",
+    "gradient_norm",
+    "confident",
+    "ablation_ss",
+    "ablation_so",
+    "ablation_os",
+)
+"""All that can stand beside a run's own score, in the order in which lists show them."""
+
+ALIASES = {"lissa*": "lissa_best", "datainf*": "datainf_best", "ekfac*": "ekfac_best"}
+"""The paper's names for the estimators at an earlier checkpoint."""
 
 _TYPE_WORDS = {
     bool: "true or false",
@@ -43,12 +80,21 @@ OPTIONS = {
     "steps": "tune.steps",
     "saved_steps": "tune.saved_steps",
     "lr": "tune.lr",
-    "estimator": "score.estimator",
+    "estimator": "compare.estimators",
     "damping": "score.damping",
     "damping_kind": "score.damping_kind",
     "score_precision": "score.precision",
     "batch_size": "score.batch_size",
     "alternatives": "score.alternatives",
+    "keep_checkpoints": "compare.checkpoints",
+    "best_epoch": "compare.best_epoch",
+    "members": "compare.members",
+    "folds": "compare.folds",
+    "lissa_depth": "compare.lissa_depth",
+    "lissa_damping": "compare.lissa_damping",
+    "lissa_matrix": "compare.lissa_matrix",
+    "planted": "compare.planted",
+    "figures": "compare.figures",
     "name": "name",
     "device": "device",
     "precision": "precision",
@@ -142,6 +188,39 @@ class ScoreConfig:
 
 
 @dataclass(frozen=True)
+class CompareConfig:
+    """What stands beside the run's own score (paper, section 4 and appendix B.1).
+
+    Attributes:
+        estimators: names, see `saltflat run --help`; those that need neither checkpoints nor an ensemble
+            can still be added to a finished run.
+        checkpoints: how many training keeps, evenly spaced, the last epoch included; None keeps 5 where an
+            estimator needs them, else none.
+        best_epoch: the kept epoch for LiSSA*, DataInf* and EK-FAC*; None takes the one with the highest
+            validation accuracy.
+        members: of GEX's ensemble.
+        folds: of the out-of-fold probabilities for confident learning.
+        lissa_depth, lissa_damping, lissa_matrix: see `LiSSA`.
+        planted: share of the validation set that is held back from tuning, half of it with planted wrong
+            labels, to measure scores where no truth is known; None takes 0.1 where no true labels are
+            known and the validation set has at least 200 samples, else 0.
+        figures: also score at every kept checkpoint and, with the standard influence, at every saved step
+            (the paper's figures 2 and 3).
+    """
+
+    estimators: tuple[str, ...] = ()
+    checkpoints: int | None = None
+    best_epoch: int | None = None
+    members: int = 32
+    folds: int = 5
+    lissa_depth: int = 1000
+    lissa_damping: float = 0.01
+    lissa_matrix: str = "gauss_newton"
+    planted: float | None = None
+    figures: bool = False
+
+
+@dataclass(frozen=True)
 class RunConfig:
     """All settings of a run; `config.toml` in the run folder holds them."""
 
@@ -151,6 +230,7 @@ class RunConfig:
     train: TrainConfig = field(default_factory=TrainConfig)
     tune: TuneConfig = field(default_factory=TuneConfig)
     score: ScoreConfig = field(default_factory=ScoreConfig)
+    compare: CompareConfig = field(default_factory=CompareConfig)
     name: str = ""
     device: str = "auto"
     precision: str = "auto"
@@ -166,7 +246,8 @@ class RunConfig:
             ("model.stem", self.model.stem, STEMS),
             ("score.damping_kind", self.score.damping_kind, DAMPING_KINDS),
             ("score.precision", self.score.precision, SCORE_PRECISIONS),
-            ("score.estimator", self.score.estimator, ("fvm", "vm")),
+            ("score.estimator", self.score.estimator, MAIN_ESTIMATORS),
+            ("compare.lissa_matrix", self.compare.lissa_matrix, LISSA_MATRICES),
         ]
         for key, value, allowed in choices:
             if value not in allowed:
@@ -185,6 +266,13 @@ class RunConfig:
             ("score.damping", self.score.damping, 0),
             ("score.batch_size", self.score.batch_size, 0),
             ("score.alternatives", self.score.alternatives, 1),
+            ("compare.checkpoints", self.compare.checkpoints, 0),
+            ("compare.best_epoch", self.compare.best_epoch, 1),
+            ("compare.members", self.compare.members, 2),
+            ("compare.folds", self.compare.folds, 2),
+            ("compare.lissa_depth", self.compare.lissa_depth, 1),
+            ("compare.lissa_damping", self.compare.lissa_damping, 0),
+            ("compare.planted", self.compare.planted, 0),
             ("model.size", self.model.size, 0),
             ("seed", self.seed, 0),
         ]
@@ -194,6 +282,18 @@ class RunConfig:
         for key, value in [("train.lr", self.train.lr), ("tune.lr", self.tune.lr)]:
             if value is not None and value <= 0:
                 raise SaltflatError(f"Setting `{key}` is {value}; it must be above 0.")
+        for key, value in [
+            ("compare.planted", self.compare.planted),
+            ("compare.lissa_damping", self.compare.lissa_damping),
+        ]:
+            if value is not None and value >= 1:
+                raise SaltflatError(f"Setting `{key}` is {value}; it must be below 1.")
+        for name in self.compare.estimators:
+            if name not in ESTIMATOR_NAMES:
+                raise SaltflatError(
+                    f"There is no estimator `{name}`; choose from: "
+                    f"{', '.join([*MAIN_ESTIMATORS, *ESTIMATOR_NAMES])}."
+                )
         return self
 
     def to_dict(self) -> dict:
@@ -218,6 +318,7 @@ class RunConfig:
             "train": TrainConfig,
             "tune": TuneConfig,
             "score": ScoreConfig,
+            "compare": CompareConfig,
         }
         for key, kind in tables.items():
             if key in values:
@@ -260,7 +361,10 @@ class RunConfig:
         for name, value in options.items():
             if name not in OPTIONS:
                 raise SaltflatError(f"Unknown option `{name}`; known: {', '.join(sorted(OPTIONS))}.")
-            if value is None:
+            if value is None or value == []:  # an option that can be repeated and was not given
+                continue
+            if name == "estimator":
+                _take_estimators(values, value, solver=options.get("solver"))
                 continue
             table, _, key = OPTIONS[name].rpartition(".")
             (values.setdefault(table, {}) if table else values)[key] = value
@@ -286,7 +390,26 @@ def _build(kind: type, values: dict, prefix: str):
     return kind(**{key: _typed(value, types[key], prefix + key) for key, value in values.items()})
 
 
+def _take_estimators(values: dict, given: object, solver: object) -> None:
+    """Put names into `score.estimator` (the run's own) and `compare.estimators` (all others).
+
+    `vm` without `fvm` makes the run itself one of plain SGD; beside `fvm` it is one of the others.
+    """
+    names = [given] if isinstance(given, str) else list(given)
+    names = list(dict.fromkeys(ALIASES.get(name, name) for name in names))
+    main = "vm" if "vm" in names and "fvm" not in names else "fvm"
+    values["score"] = {**values.get("score", {}), "estimator": main}
+    if main == "vm" and solver is None:
+        values["tune"] = {**values.get("tune", {}), "solver": "sgd"}
+    others = [name for name in names if name not in ("fvm", main)]
+    values["compare"] = {**values.get("compare", {}), "estimators": others}
+
+
 def _typed(value: object, kind: type, key: str) -> object:
+    if get_origin(kind) is tuple:
+        if isinstance(value, list | tuple) and all(isinstance(one, str) for one in value):
+            return tuple(dict.fromkeys(ALIASES.get(one, one) for one in value))
+        raise SaltflatError(f"Setting `{key}` is {value!r}; it must be a list of texts.")
     allowed = get_args(kind) or (kind,)
     if type(value) in allowed and not (isinstance(value, float) and not math.isfinite(value)):
         return value

@@ -11,6 +11,7 @@ from fvm_core.config import (
     DEVICES,
     OPTIONS,
     SOLVERS,
+    CompareConfig,
     ModelConfig,
     RunConfig,
     ScoreConfig,
@@ -178,7 +179,13 @@ def test_options_win_over_the_base_and_leave_it_alone():
 
 
 def test_every_option_has_a_place():
-    tables = {"model": ModelConfig, "train": TrainConfig, "tune": TuneConfig, "score": ScoreConfig}
+    tables = {
+        "model": ModelConfig,
+        "train": TrainConfig,
+        "tune": TuneConfig,
+        "score": ScoreConfig,
+        "compare": CompareConfig,
+    }
     for place in OPTIONS.values():
         table, _, name = place.rpartition(".")
         assert name in {item.name for item in fields(tables[table] if table else RunConfig)}, place
@@ -208,3 +215,43 @@ def test_every_solver_and_device_is_accepted():
 
 def test_a_name_is_set_on_a_copy():
     assert (PLAIN.named("second").name, PLAIN.name) == ("second", "")
+
+
+def options(**values):
+    return RunConfig.from_options(DatasetSpec("digits"), DatasetSpec("digits", split="val"), values)
+
+
+@pytest.mark.parametrize(
+    ("names", "main", "solver", "others"),
+    [
+        ("fvm", "fvm", "sam", ()),
+        ("vm", "vm", "sgd", ()),
+        (["vm", "fvm"], "fvm", "sam", ("vm",)),
+        (["lissa", "lissa*", "lissa"], "fvm", "sam", ("lissa", "lissa_best")),
+        (["vm", "gex"], "vm", "sgd", ("gex",)),
+    ],
+)
+def test_estimators_are_the_runs_own_and_others(names, main, solver, others):
+    config = options(estimator=names)
+    assert config.score.estimator == main
+    assert config.tune.solver == solver
+    assert config.compare.estimators == others
+    again = RunConfig.from_dict(tomllib.loads(config.to_toml()))
+    assert again == config
+
+
+def test_vm_with_another_solver_keeps_the_solver():
+    assert options(estimator="vm", solver="lpf").tune.solver == "lpf"
+
+
+def test_wrong_settings_of_the_comparison_are_told():
+    with pytest.raises(SaltflatError, match="no estimator `lisa`"):
+        options(estimator="lisa")
+    with pytest.raises(SaltflatError, match=r"`compare\.planted` is 1"):
+        options(planted=1.0)
+    with pytest.raises(SaltflatError, match=r"`compare\.members` is 1; it must be at least 2"):
+        options(members=1)
+    with pytest.raises(SaltflatError, match="must be a list of texts"):
+        RunConfig.from_dict(
+            {"train_data": {"source": "a"}, "val_data": {"source": "b"}, "compare": {"estimators": "lissa"}}
+        )

@@ -12,6 +12,8 @@ from rich.console import Console
 
 from fvm_core.config import (
     DEVICES,
+    ESTIMATOR_NAMES,
+    LISSA_MATRICES,
     OPTIONS,
     PRECISIONS,
     SOLVERS,
@@ -126,7 +128,43 @@ def run(
         int | None, typer.Option(min=1, help="Steps at which influence is computed.")
     ] = None,
     lr: Annotated[float | None, typer.Option(help="Learning rate of tuning; the paper takes 0.01.")] = None,
-    estimator: Annotated[str | None, typer.Option(help="fvm | vm (fvm with the plain SGD solver).")] = None,
+    estimator: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="What ranks the samples: fvm, or vm (plain SGD). Give it again for others beside it: "
+            f"{', '.join(ESTIMATOR_NAMES)}.",
+        ),
+    ] = None,
+    keep_checkpoints: Annotated[
+        int | None,
+        typer.Option(min=0, help="Checkpoints that training keeps; 5 where an estimator needs them."),
+    ] = None,
+    best_epoch: Annotated[
+        int | None,
+        typer.Option(min=1, help="Kept epoch for lissa_best & co.; else that of best validation accuracy."),
+    ] = None,
+    members: Annotated[int | None, typer.Option(min=2, help="Of GEX's ensemble; the paper takes 32.")] = None,
+    folds: Annotated[int | None, typer.Option(min=2, help="Trainings for `confident`; 5.")] = None,
+    lissa_depth: Annotated[int | None, typer.Option(min=1, help="Steps of LiSSA's recursion; 1000.")] = None,
+    lissa_damping: Annotated[float | None, typer.Option(min=0, max=1, help="Of the recursion; 0.01.")] = None,
+    lissa_matrix: Annotated[str | None, typer.Option(help=_listed(LISSA_MATRICES))] = None,
+    planted: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=0.9,
+            help="Share of the validation set held back to measure scores by planted wrong labels; 0.1 where "
+            "no true labels are known.",
+        ),
+    ] = None,
+    figures: Annotated[
+        bool | None,
+        typer.Option(
+            "--figures",
+            help="Also score at kept checkpoints and saved steps, for the paper's figures 2 and 3.",
+        ),
+    ] = None,
     damping: Annotated[float | None, typer.Option(min=0, help="Added to the Fisher information.")] = None,
     damping_kind: Annotated[
         str | None, typer.Option(help="relative (to the mean Fisher) | per_tensor | absolute.")
@@ -260,8 +298,6 @@ def _settings(given: dict) -> RunConfig:
         if key in _RUN_OPTIONS
     }
     options["batch_size"] = _batch_size(given["batch_size"])
-    if given["estimator"] == "vm" and given["solver"] is None:
-        options["solver"] = "sgd"
     return RunConfig.from_options(merged["train_data"], merged["val_data"], options, base)
 
 

@@ -69,7 +69,7 @@ class BatchSize:
             try:
                 work(part)
             except (RuntimeError, MemoryError) as error:
-                if not _out_of_memory(error):
+                if not is_out_of_memory(error):
                     raise
                 full = True
             else:
@@ -88,7 +88,8 @@ class BatchSize:
             torch.cuda.empty_cache()
 
 
-def _out_of_memory(error: Exception) -> bool:
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether an error of torch or Python says that memory has run out."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     text = str(error).lower()

@@ -15,7 +15,7 @@ from fvm_core.data.dataset import ImageDataset
 from fvm_core.errors import SaltflatError
 from fvm_core.models.build import build_model
 from fvm_core.models.checkpoint import load_weights
-from fvm_core.pipeline.inputs import Inputs, InputSpec
+from fvm_core.pipeline.inputs import Inputs, InputSpec, Samples
 from fvm_core.pipeline.progress import Progress
 from fvm_core.pipeline.run_folder import RunFolder
 from fvm_core.pipeline.weights import load_tensors
@@ -29,7 +29,9 @@ class Context:
         run: its folder; config: complete settings; train, val: the data, with the same class list.
         device: `cpu`, `cuda` or `mps`; progress: whom to tell.
         given_model: a module from Python that takes the place of a model by name.
-        train_inputs, val_inputs: set once the images are prepared.
+        train_inputs, val_inputs: set once the images are prepared; held-back validation samples are not
+            usable.
+        rated: the training samples and after them the planted ones: what is learnt and scored.
     """
 
     run: RunFolder
@@ -41,6 +43,7 @@ class Context:
     given_model: nn.Module | None = None
     train_inputs: Inputs = field(init=False)
     val_inputs: Inputs = field(init=False)
+    rated: Samples = field(init=False)
 
     @property
     def classes(self) -> tuple[str, ...]:

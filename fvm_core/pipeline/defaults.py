@@ -14,6 +14,12 @@ from fvm_core.solvers import SOLVER_CLASSES
 
 TINY = 16
 SMALL = 64
+PLANTED_FROM = 200
+"""Validation samples from which some are held back to measure scores by planted wrong labels."""
+OWN_SOLVERS = {"vm": "sgd", **{f"fvm_{solver}": solver for solver in ("sam", "asam", "fsam", "lpf")}}
+"""Estimators with a tuning of their own, and its solver."""
+NEED_CHECKPOINTS = frozenset({"tracin", "lissa_best", "datainf_best", "ekfac_best"})
+"""Estimators that look at earlier moments of training."""
 
 
 def image_kind(dataset: ImageDataset, sample: int = 100) -> tuple[int, int]:
@@ -55,9 +61,15 @@ def complete(config: RunConfig, train: ImageDataset, val: ImageDataset, device: 
         epochs = 0 if config.model.checkpoint else 60 if tiny else 30 if slow else 100
     gamma = config.tune.gamma
     if gamma is None:
-        gamma = SOLVER_CLASSES[config.tune.solver].default_gamma
-        if config.tune.solver == "sam" and len(train.classes) >= 100:
-            gamma = 0.1
+        gamma = default_gamma(config.tune.solver, len(train.classes))
+    compare = config.compare
+    planted = compare.planted
+    if planted is None:
+        truth = train.true is not None and bool((train.true >= 0).any())
+        planted = 0.0 if truth or len(val) < PLANTED_FROM else 0.1
+    kept = compare.checkpoints
+    if kept is None:
+        kept = 5 if compare.figures or NEED_CHECKPOINTS & set(compare.estimators) else 0
     return replace(
         config,
         model=replace(config.model, name=name, size=size, stem=stem),
@@ -76,4 +88,18 @@ def complete(config: RunConfig, train: ImageDataset, val: ImageDataset, device: 
             else config.tune.steps,
             batch_size=config.tune.batch_size or (64 if tiny else 128),
         ),
+        compare=replace(
+            compare,
+            planted=planted,
+            checkpoints=min(kept, epochs),
+            # The run's own score by another name.
+            estimators=tuple(n for n in compare.estimators if OWN_SOLVERS.get(n) != config.tune.solver),
+        ),
     )
+
+
+def default_gamma(solver: str, classes: int) -> float:
+    """The paper's radius of the flatness term: SAM 0.05, from 100 classes on 0.1."""
+    if solver == "sam" and classes >= 100:
+        return 0.1
+    return SOLVER_CLASSES[solver].default_gamma

@@ -18,6 +18,7 @@ from fvm_core.estimators.influence import DiagonalInfluence
 from fvm_core.models.build import build_model
 from fvm_core.pipeline.defaults import complete, image_kind
 from fvm_core.pipeline.embed import FIT_ROWS
+from fvm_core.pipeline.estimator_costs import Sizes, comparison_bytes, figure_phases, phases
 
 _UMAP_START, _UMAP_PER_ROW = 8.0, 6e-3
 """Seconds that UMAP takes to compile, and per sample: on two cores 12 s for 1,200 and 31 s for 5,000."""
@@ -80,15 +81,24 @@ def estimate(config: RunConfig, train: ImageDataset, val: ImageDataset) -> Estim
         "relabel": walked * len(train) * scoring,
         "embed": _UMAP_START + _UMAP_PER_ROW * min(len(train), FIT_ROWS) if full.embed else 0.0,
     }
+    planted = round(full.compare.planted * len(val))
+    sizes = Sizes(len(train) + planted, len(val) - planted, full)
+    passes = sum(sum(phases(name, sizes).values()) for name in full.compare.estimators)
+    if full.compare.figures:
+        passes += sum(figure_phases(sizes).values())
+    stages["compare"] = passes * forward_backward / 3
     parameters = sum(p.numel() for p in model.parameters())
     pixels = (len(train) + len(val)) * channels * full.model.size**2
     per_image = 4 * influence.tapped.activation_floats
     scoring_memory = scored * bytes_per_sample(influence.tapped)
     held = 0 if device == "cpu" else min(pixels, 4 * 2**30)
     memory = 16 * parameters + max(scoring_memory, 3 * per_image * full.train.batch_size) + held
+    memory += comparison_bytes(full, 4 * parameters, per_image, len(train))
     if device == "cpu":
         memory += psutil.Process().memory_info().rss
-    disk = pixels + 8 * saved * parameters + (len(train) + len(val)) * 1500 + len(train) * (60 + 8 * saved)
+    kept = full.compare.checkpoints + full.compare.members * ("gex" in full.compare.estimators)
+    disk = pixels + 4 * kept * parameters + 12 * len(full.compare.estimators) * len(train)
+    disk += 8 * saved * parameters + (len(train) + len(val)) * 1500 + len(train) * (60 + 8 * saved)
     summary = (
         f"{full.model.name}, {parameters:,} parameters, {channels} × {full.model.size} × {full.model.size}"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -30,7 +31,34 @@ class InputSpec:
         }
 
 
-class Inputs:
+class Samples(ABC):
+    """Images with labels by row."""
+
+    labels: torch.Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @abstractmethod
+    def images(self, rows: np.ndarray) -> torch.Tensor:
+        """Normalised float images (B, C, H, W)."""
+
+    @abstractmethod
+    def targets(self, rows: np.ndarray) -> torch.Tensor:
+        """Labels (B,) on the device."""
+
+    @abstractmethod
+    def usable(self) -> np.ndarray:
+        """Rows with an image and a label that are not held back, ascending."""
+
+    def batches(self, rows: np.ndarray, size: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """(images, labels) in order."""
+        for start in range(0, len(rows), size):
+            part = rows[start : start + size]
+            yield self.images(part), self.targets(part)
+
+
+class Inputs(Samples):
     """Images and labels of one dataset on one device.
 
     On CUDA the whole uint8 tensor goes to the device once if it takes at most a quarter of the free
@@ -45,6 +73,7 @@ class Inputs:
         self.device = device
         self.labels = torch.from_numpy(np.asarray(labels, dtype=np.int64))
         self.readable = pixels.readable
+        self._held = np.zeros(len(self.labels), dtype=bool)
         self._pixels = pixels
         self._resident: torch.Tensor | None = None
         if device == "cuda" and pixels.cached:
@@ -54,9 +83,6 @@ class Inputs:
         shape = (1, spec.channels, 1, 1)
         self._mean = torch.tensor(spec.mean, device=device).reshape(shape)
         self._std = torch.tensor(spec.std, device=device).reshape(shape)
-
-    def __len__(self) -> int:
-        return len(self.labels)
 
     def images(self, rows: np.ndarray) -> torch.Tensor:
         """Normalised float images (B, C, H, W)."""
@@ -71,14 +97,48 @@ class Inputs:
         return self.labels[torch.from_numpy(rows)].to(self.device)
 
     def usable(self) -> np.ndarray:
-        """Rows with an image and a label, ascending."""
-        return np.flatnonzero(self.readable & (self.labels.numpy() >= 0))
+        """Rows with an image and a label that are not held back, ascending."""
+        return np.flatnonzero(self.readable & ~self._held & (self.labels.numpy() >= 0))
 
-    def batches(self, rows: np.ndarray, size: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """(images, labels) in order."""
-        for start in range(0, len(rows), size):
-            part = rows[start : start + size]
-            yield self.images(part), self.targets(part)
+    def hold_back(self, rows: np.ndarray) -> None:
+        """Leave these rows out of `usable` from now on."""
+        self._held[rows] = True
+
+
+class WithPlanted(Samples):
+    """The training samples, and after them planted ones: images of the validation set with other labels.
+
+    Args:
+        train: the training samples, rows 0 to N − 1.
+        val: where the planted images are.
+        rows: (Q,) their rows in `val`; they come as rows N to N + Q − 1 here.
+        labels: (Q,) the labels that they are given.
+    """
+
+    def __init__(self, train: Inputs, val: Inputs, rows: np.ndarray, labels: np.ndarray):
+        self._train, self._val, self._rows = train, val, np.asarray(rows, dtype=np.int64)
+        self.labels = torch.cat([train.labels, torch.from_numpy(np.asarray(labels, dtype=np.int64))])
+
+    def images(self, rows: np.ndarray) -> torch.Tensor:
+        """Normalised float images (B, C, H, W)."""
+        planted = rows >= len(self._train)
+        if not planted.any():
+            return self._train.images(rows)
+        first = self._val.images(self._rows[rows[planted] - len(self._train)])
+        found = first.new_empty(len(rows), *first.shape[1:])
+        found[torch.from_numpy(planted)] = first
+        if not planted.all():
+            found[torch.from_numpy(~planted)] = self._train.images(rows[~planted])
+        return found
+
+    def targets(self, rows: np.ndarray) -> torch.Tensor:
+        """Labels (B,) on the device."""
+        return self.labels[torch.from_numpy(rows)].to(self._train.device)
+
+    def usable(self) -> np.ndarray:
+        """Usable training rows, then all planted ones."""
+        planted = np.arange(len(self._train), len(self))
+        return np.concatenate([self._train.usable(), planted])
 
 
 def augmented(images: torch.Tensor, generator: torch.Generator, padding: int = 4) -> torch.Tensor:

@@ -17,7 +17,8 @@ from fvm_core.data.thumbnails import Thumbnails
 from fvm_core.errors import SaltflatError
 from fvm_core.pipeline.context import Context
 from fvm_core.pipeline.defaults import complete, image_kind
-from fvm_core.pipeline.inputs import Inputs
+from fvm_core.pipeline.inputs import Inputs, WithPlanted
+from fvm_core.pipeline.planted import plant, planted_rows
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -82,6 +83,10 @@ def prepare(context: Context) -> dict:
         ],
     )
     open_inputs(context, pixels)
+    planted = plant(context)
+    if planted:
+        run.update(planted=planted)
+        hold_back_planted(context)
     return {}
 
 
@@ -91,6 +96,16 @@ def open_inputs(context: Context, pixels: dict[str, Pixels] | None = None) -> No
     pixels = pixels or _build_pixels(context, spec.channels, spec.size, len(context.train) + len(context.val))
     context.train_inputs = Inputs(pixels["train"], context.train.given, spec, context.device)
     context.val_inputs = Inputs(pixels["val"], context.val.given, spec, context.device)
+    hold_back_planted(context)
+
+
+def hold_back_planted(context: Context) -> None:
+    """Move the planted samples from the validation set to the rated ones."""
+    rows, labels = planted_rows(context)
+    context.rated = context.train_inputs
+    if len(rows):
+        context.val_inputs.hold_back(rows)
+        context.rated = WithPlanted(context.train_inputs, context.val_inputs, rows, labels)
 
 
 def thumbnail_folder(run: Path, where: str) -> Path:

@@ -99,7 +99,7 @@ def _trusted_probabilities(context: Context, model: torch.nn.Module) -> np.ndarr
 
 def _write_tables(context: Context, ranked: ChunkedArrays, p_trusted: np.ndarray) -> None:
     steps = context.saved_steps()
-    scored = [scores_at(context, number) for number in range(len(steps))]
+    scored = [_of_training(context, number) for number in range(len(steps))]
     influence, loss = scored[-1]["influence"], scored[-1]["loss"]
     names = np.array([*context.classes, None], dtype=object)
     train = context.train
@@ -138,6 +138,12 @@ def _write_tables(context: Context, ranked: ChunkedArrays, p_trusted: np.ndarray
         evaluate(context.run)
     found = summarise(influence, ranked["label"][:, 0], train.given, ranked["p_given"], p_trusted)
     context.run.update(summary=found)
+
+
+def _of_training(context: Context, number: int) -> dict[str, np.ndarray]:
+    """`influence` and `loss` (N,) at a saved step, without the planted samples."""
+    arrays = scores_at(context, number)
+    return {name: arrays[name][: len(context.train)] for name in ("influence", "loss")}
 
 
 def _alternatives(ranked: ChunkedArrays, names: np.ndarray) -> pa.ListArray:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import time
 import uuid
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +18,7 @@ from fvm_core.atomic import replacing, write_json, write_text
 from fvm_core.config import RunConfig
 from fvm_core.errors import SaltflatError
 
-STAGES = ("prepare", "train", "tune", "curvature", "score", "relabel", "embed")
+STAGES = ("prepare", "train", "tune", "curvature", "score", "relabel", "compare", "embed")
 """The stages in their order; each is either done or not, nothing in between is read by others."""
 
 
@@ -88,6 +90,22 @@ class RunFolder:
         """Mark a stage as done; call it after its files are in place."""
         stages = {**self.info["stages"], stage: {"state": "done", "seconds": round(seconds, 3), **details}}
         self.update(stages=stages)
+
+    def add_estimators(self, names: Sequence[str]) -> None:
+        """Ask for further estimators: the compare stage is to be done again, for these alone.
+
+        Raises:
+            SaltflatError: there is no such estimator.
+        """
+        config = self.config
+        asked = tuple(dict.fromkeys([*config.compare.estimators, *names]))
+        config = replace(config, compare=replace(config.compare, estimators=asked)).check()
+        write_text(self.path / "config.toml", config.to_toml())
+        self.reopen("compare")
+
+    def reopen(self, stage: str) -> None:
+        """Have a stage done again by the next `execute`."""
+        self.update(stages={name: value for name, value in self.info["stages"].items() if name != stage})
 
     def done(self, stage: str) -> bool:
         """Whether a stage is finished (or was left out with a reason)."""

@@ -20,6 +20,7 @@ from fvm_core.data.dataset import DatasetSpec, ImageDataset
 from fvm_core.data.problems import align_classes
 from fvm_core.device import make_repeatable, peak_memory, resolve
 from fvm_core.errors import SaltflatError
+from fvm_core.pipeline.compare import compare
 from fvm_core.pipeline.context import Context
 from fvm_core.pipeline.curvature import curvature
 from fvm_core.pipeline.embed import embed
@@ -38,6 +39,7 @@ _STAGES: dict[str, Callable[[Context], dict]] = {
     "curvature": curvature,
     "score": score,
     "relabel": relabel,
+    "compare": compare,
     "embed": embed,
 }
 

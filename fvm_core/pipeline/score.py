@@ -20,10 +20,10 @@ _SAMPLED = 256
 
 
 def scores_at(context: Context, number: int) -> ChunkedArrays:
-    """The arrays `influence` and `loss` (N,) of the saved step of that number."""
+    """The arrays `influence` and `loss` of the saved step of that number: (N + Q,), planted samples last."""
     folder = context.run.path / "work" / f"score_{number:03d}"
     columns = {"influence": ("float32", ()), "loss": ("float32", ())}
-    return ChunkedArrays(folder, len(context.train), columns, CHUNK)
+    return ChunkedArrays(folder, len(context.rated), columns, CHUNK)
 
 
 def score(context: Context) -> dict:
@@ -34,9 +34,9 @@ def score(context: Context) -> dict:
         `sensitivity`, what other dampings would have made of the last step's ranking.
     """
     steps = context.saved_steps()
-    usable = np.zeros(len(context.train), dtype=bool)
-    usable[context.train_inputs.usable()] = True
-    total = len(steps) * len(context.train)
+    usable = np.zeros(len(context.rated), dtype=bool)
+    usable[context.rated.usable()] = True
+    total = len(steps) * len(context.rated)
     damping, precisions = [], []
     for number, step in enumerate(steps):
         arrays = scores_at(context, number)
@@ -47,11 +47,11 @@ def score(context: Context) -> dict:
         for chunk, rows in arrays.pending():
             found = np.full((2, len(rows)), np.nan, dtype=np.float32)
             places = np.flatnonzero(usable[rows])
-            done = number * len(context.train) + arrays.finished_rows()
+            done = number * len(context.rated) + arrays.finished_rows()
 
             def one(part, estimator=estimator, rows=rows, places=places, done=done, found=found) -> None:
                 context.progress.update("score", done + part.start, total)
-                own, inputs = places[part], context.train_inputs
+                own, inputs = places[part], context.rated
                 both = estimator.score(inputs.images(rows[own]), inputs.targets(rows[own]))
                 found[:, own] = torch.stack(both).cpu().numpy()
 
@@ -79,7 +79,7 @@ def _scorer_at(context: Context, step: int) -> DiagonalInfluence:
 
 def _sampled(context: Context) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Batches of a few samples from all over the training set, always the same."""
-    rows, total = context.train_inputs.usable(), len(context.train)
+    rows, total = context.train_inputs.usable(), len(context.rated)
     rows = rows[np.linspace(0, len(rows) - 1, min(_SAMPLED, len(rows))).astype(int)]
     for start in range(0, len(rows), 32):
         context.progress.update("score", total, total)  # raises where the run is to stop

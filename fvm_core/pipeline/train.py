@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pyarrow as pa
 import torch
@@ -21,14 +23,13 @@ _COLUMNS = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "lr")
 def train(context: Context) -> dict:
     """Train by SGD, learning rate × 0.1 after half of the epochs.
 
-    Saves `checkpoints/theta_star.safetensors` and `training.parquet`.
+    Saves `checkpoints/theta_star.safetensors`, `training.parquet`, and the models after the epochs that the
+    settings ask for. Planted samples are learnt like all others.
     """
-    settings, inputs, run = context.config.train, context.train_inputs, context.run
-    rows, val_rows = inputs.usable(), context.val_inputs.usable()
+    settings, run = context.config.train, context.run
+    rows, val_rows = context.rated.usable(), context.val_inputs.usable()
     model = context.new_model()
-    optimizer = torch.optim.SGD(
-        model.parameters(), lr=settings.lr, momentum=settings.momentum, weight_decay=settings.weight_decay
-    )
+    optimizer = fresh_optimizer(context, model)
     state_file = run.path / "work" / "train_state.safetensors"
     points: list[dict] = []
     if state_file.exists():
@@ -38,50 +39,79 @@ def train(context: Context) -> dict:
     run.restart_history("train", points)
 
     batches = -(-len(rows) // settings.batch_size)
+    kept = kept_epochs(settings.epochs, context.config.compare.checkpoints or 0)
     saving = Throttle(20)
     for epoch in range(len(points), settings.epochs):
-        lr = settings.lr * (0.1 if 2 * epoch >= settings.epochs else 1.0)
-        for group in optimizer.param_groups:
-            group["lr"] = lr
-        loss, accuracy = _epoch(context, model, optimizer, rows, epoch, batches)
-        if not np.isfinite(loss):
-            raise SaltflatError(
-                f"Training diverged in epoch {epoch + 1} (the loss is {loss}). Use a smaller learning rate "
-                f"than {settings.lr}."
-            )
+
+        def tell(number: int, epoch: int = epoch) -> None:
+            context.progress.update("train", epoch * batches + number, settings.epochs * batches)
+
+        loss, accuracy = one_epoch(context, model, optimizer, rows, epoch, _STAGE, tell)
         val_loss, val_accuracy = risk_and_accuracy(model, context.val_inputs, val_rows)
-        values = (epoch + 1, loss, accuracy, val_loss, val_accuracy, lr)
+        values = (epoch + 1, loss, accuracy, val_loss, val_accuracy, optimizer.param_groups[0]["lr"])
         points.append(dict(zip(_COLUMNS, values, strict=True)))
         run.add_history("train", points[-1])
-        if saving() or epoch + 1 == settings.epochs:
+        if epoch + 1 in kept:
+            save_tensors(run.checkpoints / f"{epoch_name(epoch + 1)}.safetensors", model.state_dict())
+        if saving() or epoch + 1 in kept or epoch + 1 == settings.epochs:
             save_training_state(state_file, epoch + 1, model, optimizer, {})
     save_tensors(run.checkpoints / "theta_star.safetensors", model.state_dict())
     if points:
         run.write_table("training.parquet", pa.Table.from_pylist(points))
-    return {"epochs": settings.epochs}
+    return {"epochs": settings.epochs, "kept": kept}
 
 
-def _epoch(
+def kept_epochs(epochs: int, count: int) -> list[int]:
+    """The epochs after which the model is kept: `count` evenly spaced ones, the last included."""
+    count = min(count, epochs)
+    return [round((number + 1) * epochs / count) for number in range(count)]
+
+
+def epoch_name(epoch: int) -> str:
+    """File name of the model after a training epoch."""
+    return f"epoch_{epoch:04d}"
+
+
+def one_epoch(
     context: Context,
     model: torch.nn.Module,
     optimizer: torch.optim.Optimizer,
     rows: np.ndarray,
     epoch: int,
-    batches: int,
+    stage: int,
+    tell: Callable[[int], None],
 ) -> tuple[float, float]:
-    """One pass over the data; mean loss and accuracy on the batches as they were seen."""
-    settings, seed = context.config.train, context.config.seed
-    order = np.random.default_rng([seed, _STAGE, epoch]).permutation(rows)
-    total = context.config.train.epochs * batches
+    """One pass over some rows with the settings of the run.
+
+    Args:
+        context: the run.
+        model: changed in place.
+        optimizer: of its parameters.
+        rows: of `context.rated`.
+        epoch: from 0, decides the learning rate, the order and the random numbers.
+        stage: another number draws other random numbers.
+        tell: called with the number of every batch; may raise to stop.
+
+    Returns:
+        Mean loss and accuracy on the batches as they were seen.
+
+    Raises:
+        SaltflatError: the loss is not finite any more.
+    """
+    settings, seed, inputs = context.config.train, context.config.seed, context.rated
+    for group in optimizer.param_groups:
+        group["lr"] = settings.lr * (0.1 if 2 * epoch >= settings.epochs else 1.0)
+    order = np.random.default_rng([seed, stage, epoch]).permutation(rows)
+    batches = -(-len(rows) // settings.batch_size)
     loss_sum, right = torch.zeros((), device=context.device), torch.zeros((), device=context.device)
     model.train()
     for number in range(batches):
-        context.progress.update("train", epoch * batches + number, total)
+        tell(number)
         part = order[number * settings.batch_size : (number + 1) * settings.batch_size]
         if len(part) == 1 and batches > 1:
             continue  # BatchNorm can't normalise a batch of one
-        generator = seed_step(seed, _STAGE, epoch * batches + number)
-        images, labels = context.train_inputs.images(part), context.train_inputs.targets(part)
+        generator = seed_step(seed, stage, epoch * batches + number)
+        images, labels = inputs.images(part), inputs.targets(part)
         if settings.augment:
             images = augmented(images, generator)
         optimizer.zero_grad(set_to_none=True)
@@ -92,5 +122,19 @@ def _epoch(
         optimizer.step()
         loss_sum += loss.detach() * len(part)
         right += (logits.argmax(1) == labels).sum()
-    context.progress.update("train", (epoch + 1) * batches, total)
-    return float(loss_sum) / len(rows), float(right) / len(rows)
+    tell(batches)
+    mean = float(loss_sum) / len(rows)
+    if not np.isfinite(mean):
+        raise SaltflatError(
+            f"Training diverged in epoch {epoch + 1} (the loss is {mean}). Use a smaller learning rate than "
+            f"{settings.lr}."
+        )
+    return mean, float(right) / len(rows)
+
+
+def fresh_optimizer(context: Context, model: torch.nn.Module) -> torch.optim.Optimizer:
+    """SGD with the settings of training."""
+    settings = context.config.train
+    return torch.optim.SGD(
+        model.parameters(), lr=settings.lr, momentum=settings.momentum, weight_decay=settings.weight_decay
+    )

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import torch
 import torch.nn.functional as F
 
+from fvm_core.config import TuneConfig
 from fvm_core.errors import SaltflatError
-from fvm_core.pipeline.context import Context, seed_step, step_name
+from fvm_core.pipeline.context import Context, Throttle, seed_step, step_name
 from fvm_core.pipeline.evaluation import risk_and_accuracy, sharpness
 from fvm_core.pipeline.weights import load_training_state, save_tensors, save_training_state
-from fvm_core.solvers import SOLVER_CLASSES
+from fvm_core.solvers import SOLVER_CLASSES, Solver
 
 _STAGE = 2
 _LIVE_POINTS = 60
@@ -29,10 +32,8 @@ def tune(context: Context) -> dict:
     settings, inputs, run = context.config.tune, context.val_inputs, context.run
     rows = inputs.usable()
     model = context.model_at("theta_star")
-    optimizer = torch.optim.SGD(
-        model.parameters(), lr=settings.lr, momentum=settings.momentum, weight_decay=settings.weight_decay
-    )
-    solver = SOLVER_CLASSES[settings.solver](model, optimizer, settings.gamma)
+    solver = start_solver(model, settings)
+    optimizer = solver.optimizer
     saved = context.saved_steps()
     state_file = run.path / "work" / "tune_state.safetensors"
     start, table = 0, []
@@ -57,16 +58,7 @@ def tune(context: Context) -> dict:
     seen: list[tuple[float, float | None, float]] = []
     for step in range(start, settings.steps):
         context.progress.update("tune", step, settings.steps)
-        for group in optimizer.param_groups:
-            group["lr"] = settings.lr * 0.5 * (1 + math.cos(math.pi * step / settings.steps))
-        seed_step(context.config.seed, _STAGE, step)
-        part = _minibatch(rows, settings.batch_size, step, context.config.seed)
-        seen.append(_one_step(model, solver, inputs.images(part), inputs.targets(part)))
-        if not math.isfinite(seen[-1][0]):
-            raise SaltflatError(
-                f"Tuning diverged at step {step + 1}. Use a smaller learning rate than {settings.lr} or a "
-                f"smaller gamma than {settings.gamma}."
-            )
+        seen.append(one_step(context, settings, solver, rows, step, _STAGE))
         if (step + 1) % every == 0 or step + 1 in saved:
             run.add_history("tune", {"step": step + 1, **_means(seen)})
             seen = []
@@ -77,25 +69,94 @@ def tune(context: Context) -> dict:
     return {"steps": settings.steps, "solver": settings.solver, "gamma": settings.gamma}
 
 
-def _one_step(model, solver, images, labels) -> tuple[float, float | None, float]:
+def start_solver(model: torch.nn.Module, settings: TuneConfig) -> Solver:
+    """The solver of the settings over SGD with their momentum and weight decay."""
+    optimizer = torch.optim.SGD(
+        model.parameters(), lr=settings.lr, momentum=settings.momentum, weight_decay=settings.weight_decay
+    )
+    return SOLVER_CLASSES[settings.solver](model, optimizer, settings.gamma)
+
+
+def one_step(
+    context: Context, settings: TuneConfig, solver: Solver, rows: np.ndarray, step: int, stage: int
+) -> tuple[float, float | None, float]:
+    """One minibatch of the validation set.
+
+    Args:
+        context: the run.
+        settings: of this tuning.
+        solver: changes its model in place.
+        rows: of the validation set.
+        step: from 0.
+        stage: another number draws other random numbers.
+
+    Returns:
+        Loss, sharpness (None for plain SGD) and accuracy of the minibatch before the step.
+
+    Raises:
+        SaltflatError: the loss is not finite any more.
+    """
+    for group in solver.optimizer.param_groups:
+        group["lr"] = settings.lr * 0.5 * (1 + math.cos(math.pi * step / settings.steps))
+    seed_step(context.config.seed, stage, step)
+    part = _minibatch(rows, settings.batch_size, step, context.config.seed, stage)
+    images, labels = context.val_inputs.images(part), context.val_inputs.targets(part)
     first: list[float] = []
 
     def loss() -> torch.Tensor:
-        logits = model(images)
+        logits = solver.model(images)
         if not first:
             first.append(float((logits.detach().argmax(1) == labels).float().mean()))
         return F.cross_entropy(logits, labels)
 
-    model.train()
+    solver.model.train()
     done = solver.step(loss)
+    if not math.isfinite(done.loss):
+        raise SaltflatError(
+            f"Tuning diverged at step {step + 1}. Use a smaller learning rate than {settings.lr} or a "
+            f"smaller gamma than {solver.gamma}."
+        )
     return done.loss, done.sharpness, first[0]
 
 
-def _minibatch(rows: np.ndarray, size: int, step: int, seed: int) -> np.ndarray:
+def tune_besides(
+    context: Context,
+    model: torch.nn.Module,
+    settings: TuneConfig,
+    stage: int,
+    state_file: Path,
+    tell: Callable[[int, int], None],
+) -> None:
+    """Tune a model in place, apart from the run's own tuning; goes on after the last saved state.
+
+    Args:
+        context: the run.
+        model: where to start.
+        settings: complete.
+        stage: see `one_step`.
+        state_file: of the unfinished tuning; whoever stores the result deletes it.
+        tell: called with steps done and in all; may raise to stop.
+    """
+    solver, rows, start = start_solver(model, settings), context.val_inputs.usable(), 0
+    if state_file.exists():
+        start, extra = load_training_state(state_file, model, solver.optimizer)
+        solver.restore(extra)
+    saving = Throttle(20)
+    saving()
+    for step in range(start, settings.steps):
+        tell(step, settings.steps)
+        one_step(context, settings, solver, rows, step, stage)
+        if saving():
+            save_training_state(state_file, step + 1, model, solver.optimizer, solver.state())
+    tell(settings.steps, settings.steps)
+    model.eval()
+
+
+def _minibatch(rows: np.ndarray, size: int, step: int, seed: int, stage: int) -> np.ndarray:
     """The rows of one step: epochs of random order, each cut into batches of `size`, a short rest dropped."""
     size = min(size, len(rows))
     epoch, number = divmod(step, len(rows) // size)
-    order = np.random.default_rng([seed, _STAGE, epoch]).permutation(rows)
+    order = np.random.default_rng([seed, stage, epoch]).permutation(rows)
     return order[number * size : (number + 1) * size]
 
 

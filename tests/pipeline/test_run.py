@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 import fvm_core as fvm
-from fvm_core.config import RunConfig, ScoreConfig, TuneConfig
+from fvm_core.config import CompareConfig, RunConfig, ScoreConfig, TuneConfig
 from fvm_core.data import DatasetSpec, load_dataset
 from fvm_core.data.thumbnails import Thumbnails
 from fvm_core.errors import SaltflatError
@@ -230,7 +230,16 @@ def test_estimate_names_every_stage_and_the_model():
     config = tiny_config(embed=True)
     found = estimate(config, load_dataset("digits", limit=300), load_dataset("digits", split="val"))
     assert set(found.stages) == set(STAGES)
-    assert all(seconds > 0 for seconds in found.stages.values())
+    assert all(seconds > 0 for stage, seconds in found.stages.items() if stage != "compare")
+    assert found.stages["compare"] == 0
+    more = estimate(
+        replace(config, compare=CompareConfig(estimators=("gex", "lissa"))),
+        load_dataset("digits", limit=300),
+        load_dataset("digits", split="val"),
+    )
+    assert more.stages["compare"] > 10 * found.stages["score"]
+    assert more.memory_bytes > found.memory_bytes
+    assert more.disk_bytes > found.disk_bytes
     assert found.seconds == pytest.approx(sum(found.stages.values()))
     assert found.model_summary == "small_cnn, 151,306 parameters, 1 × 8 × 8"
     assert found.memory_bytes > 1e8

@@ -9,16 +9,21 @@ import torch
 
 from fvm_core.errors import SaltflatError
 from fvm_core.estimators.standard.base import RelabellingEstimator
+from fvm_core.estimators.standard.batches import Batches, Progress, checked
 
 
 class ConfidentLearning(RelabellingEstimator):
     """cleanlab's label quality in 0…1, small = suspicious, from out-of-fold probabilities.
 
     What the other estimators take as images are rows of `pred_probs` (B, K) here: of models that have
-    not seen the sample. No model is needed.
+    not seen the sample. No model is needed. After `fit` the mean self-confidence of each class is taken
+    off its probabilities first, as confident learning does for classes that the model finds hard.
 
     Args:
         method: `self_confidence` (p_k), `normalized_margin` or `confidence_weighted_entropy`.
+
+    Attributes:
+        thresholds: (K,) mean p_k of the samples with label k, after `fit`.
 
     Raises:
         SaltflatError: cleanlab is not installed.
@@ -32,8 +37,22 @@ class ConfidentLearning(RelabellingEstimator):
 
     def __init__(self, method: str = "self_confidence"):
         self.method = method
-        self._rank = _cleanlab("rank")
-        self._filter = _cleanlab("filter")
+        self.thresholds: torch.Tensor | None = None
+        self._rank, self._filter, self._count = (_cleanlab(part) for part in ("rank", "filter", "count"))
+
+    def fit(
+        self,
+        training: Batches | None = None,
+        validation: Batches | None = None,
+        *,
+        progress: Progress | None = None,
+    ) -> ConfidentLearning:
+        """The classes' thresholds, from batches of (probabilities, labels)."""
+        batches = list(checked(training, "training"))
+        found = torch.cat([part for part, _labels in batches]).cpu().double().numpy()
+        labels = torch.cat([labels for _part, labels in batches]).cpu().numpy()
+        self.thresholds = torch.from_numpy(self._count.get_confident_thresholds(labels, found))
+        return self
 
     def score(self, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Label quality (B,) by `cleanlab.rank.get_label_quality_scores`.
@@ -43,7 +62,7 @@ class ConfidentLearning(RelabellingEstimator):
             labels: (B,).
         """
         found = self._rank.get_label_quality_scores(
-            labels.cpu().numpy(), images.cpu().double().numpy(), method=self.method
+            labels.cpu().numpy(), self._adjusted(images).numpy(), method=self.method
         )
         return torch.from_numpy(found).to(images)
 
@@ -51,6 +70,21 @@ class ConfidentLearning(RelabellingEstimator):
         """Label quality (B, K) of probabilities (B, K) with every label."""
         labels = [torch.full((len(images),), k) for k in range(images.shape[1])]
         return torch.stack([self.score(images, label) for label in labels], 1)
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """The thresholds."""
+        return {} if self.thresholds is None else {"thresholds": self.thresholds}
+
+    def restore(self, state: dict[str, torch.Tensor]) -> None:
+        """Take the thresholds."""
+        self.thresholds = state["thresholds"]
+
+    def _adjusted(self, probabilities: torch.Tensor) -> torch.Tensor:
+        found = probabilities.cpu().double()
+        if self.thresholds is None:
+            return found
+        found = found - self.thresholds + self.thresholds.max()
+        return found / found.sum(1, keepdim=True)
 
     def issues(self, probabilities: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Which samples (N,) `cleanlab.filter.find_label_issues` holds for mislabelled; of the whole set.

@@ -27,9 +27,7 @@ def test_a_missing_cleanlab_is_told(monkeypatch):
         ConfidentLearning()
 
 
-@pytest.mark.oracle
 def test_self_confidence_and_margin_by_hand():
-    pytest.importorskip("cleanlab")
     p, given = probabilities()
     own = p.gather(1, given[:, None])[:, 0]
     torch.testing.assert_close(ConfidentLearning().score(p, given), own)
@@ -38,10 +36,8 @@ def test_self_confidence_and_margin_by_hand():
     torch.testing.assert_close(found, (own - others + 1) / 2)
 
 
-@pytest.mark.oracle
 @pytest.mark.parametrize("method", ["self_confidence", "normalized_margin", "confidence_weighted_entropy"])
 def test_every_label_and_batches_of_any_size(method):
-    pytest.importorskip("cleanlab")
     p, given = probabilities()
     estimator = ConfidentLearning(method)
     found = estimator.score_labels(p)
@@ -53,9 +49,7 @@ def test_every_label_and_batches_of_any_size(method):
     assert torch.equal(estimator.suspicion(found).argmin(1), p.argmax(1))
 
 
-@pytest.mark.oracle
 def test_issues_are_those_of_cleanlab():
-    pytest.importorskip("cleanlab")
     from cleanlab.filter import find_label_issues
 
     p, given = probabilities()
@@ -64,3 +58,17 @@ def test_issues_are_those_of_cleanlab():
     assert found.dtype == torch.bool
     assert np.array_equal(found.numpy(), wanted)
     assert found[:6].any()
+
+
+def test_after_fit_the_thresholds_are_those_of_cleanlab():
+    from cleanlab.rank import get_label_quality_scores
+
+    p, given = probabilities()
+    estimator = ConfidentLearning().fit([(p[:25], given[:25]), (p[25:], given[25:])])
+    wanted = get_label_quality_scores(given.numpy(), p.double().numpy(), adjust_pred_probs=True)
+    torch.testing.assert_close(
+        estimator.score(p, given).double(), torch.from_numpy(wanted), rtol=1e-5, atol=0
+    )
+    other = ConfidentLearning()
+    other.restore(estimator.state())
+    assert torch.equal(other.score(p, given), estimator.score(p, given))
