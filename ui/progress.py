@@ -11,7 +11,7 @@ from fvm_core.pipeline.run_folder import STAGES
 from ui import wording
 from ui.catalog import Card
 
-UNITS = {"train": "step", "tune": "step"}
+UNITS = {"train": "step", "tune": "step", "compare": ("forward pass", "forward passes")}
 
 
 def stage_line(run: Card) -> None:
@@ -56,9 +56,13 @@ def _running(run: Card) -> str:
     if job.cancel_asked:
         return "Cancelling; the stage that runs now is given a moment to stop."
     parts = [f"Stage {job.phase or 'prepare'}"]
+    at_work = run.folder.history("compare") if job.phase == "compare" else []
+    if at_work:
+        parts.append(wording.in_markdown(at_work[-1]["title"]))
     if job.total:
         unit = UNITS.get(job.phase, "sample")
-        parts.append(f"{wording.count(job.done)} of {wording.count(job.total, unit)}")
+        words = unit if isinstance(unit, tuple) else (unit,)
+        parts.append(f"{wording.count(job.done)} of {wording.count(job.total, *words)}")
     if job.rate:
         parts.append(f"{job.rate:.3g} a second")
     if job.seconds_left is not None:

@@ -6,8 +6,18 @@ from dataclasses import replace
 
 import streamlit as st
 
-from fvm_core.config import DEVICES, ModelConfig, RunConfig, ScoreConfig, TrainConfig, TuneConfig
+from fvm_core.config import (
+    DEVICES,
+    ESTIMATOR_NAMES,
+    CompareConfig,
+    ModelConfig,
+    RunConfig,
+    ScoreConfig,
+    TrainConfig,
+    TuneConfig,
+)
 from fvm_core.models.build import model_names
+from fvm_core.pipeline.estimators import entry
 
 COMMON_MODELS = ["auto", "small_cnn", "resnet18", "resnet34"]
 SOLVER_WORDS = {
@@ -117,6 +127,7 @@ def settings(config: RunConfig) -> RunConfig:
         )
     return replace(
         config,
+        compare=_comparison(),
         train=TrainConfig(epochs=epochs),
         tune=TuneConfig(
             solver=solver, gamma=None if solver == "sgd" else gamma, steps=steps, saved_steps=saved
@@ -126,6 +137,72 @@ def settings(config: RunConfig) -> RunConfig:
         seed=seed,
         embed=embed,
     )
+
+
+def _comparison() -> CompareConfig:
+    """The folded settings of the scores that stand beside the run's own."""
+    with st.expander("Compare with other scores", key="comparison"):
+        names = estimator_choice("estimators", list(ESTIMATOR_NAMES))
+        left, right = st.columns(2)
+        planted = left.number_input(
+            "Planted wrong labels",
+            0.0,
+            0.5,
+            value=None,
+            step=0.05,
+            format="%.2f",
+            key="planted",
+            bind="query-params",
+            placeholder="by data",
+            help="Share of the trusted images that is held back, half of it with wrong labels, to measure "
+            "which score finds them. Left empty: 0.1 where no truth is known and there are 200 images.",
+        )
+        kept = right.number_input(
+            "Checkpoints to keep",
+            0,
+            50,
+            value=None,
+            key="kept",
+            bind="query-params",
+            placeholder="where needed",
+            help="Of training, evenly spaced. TracIn and the starred scores need them from the start.",
+        )
+        members = left.number_input(
+            "Members of GEX's ensemble",
+            2,
+            64,
+            value=32,
+            key="members",
+            bind="query-params",
+            help="Each is tuned by itself. Paper: 32.",
+        )
+        figures = right.toggle(
+            "Scores over training and tuning",
+            key="figures",
+            bind="query-params",
+            help="Scores every kept checkpoint and saved step with the standard influence too: the paper's "
+            "figures 2 and 3.",
+        )
+    return CompareConfig(
+        estimators=tuple(names), planted=planted, checkpoints=kept, members=members, figures=figures
+    )
+
+
+def estimator_choice(key: str, names: list[str]) -> list[str]:
+    """A choice of several estimators by title, with what each costs below."""
+    titles = {name: entry(name).title for name in names}
+    chosen = st.multiselect(
+        "Scores beside the influence",
+        names,
+        key=key,
+        bind="query-params",
+        format_func=titles.get,
+        placeholder="none: the influence, and the loss before and after tuning",
+        help="All are computed on the same samples from the same model, and stand side by side on Compare.",
+    )
+    for name in chosen:
+        st.caption(f"{titles[name]}: {entry(name).cost}.")
+    return chosen
 
 
 def prefill(config: RunConfig) -> None:
@@ -142,6 +219,11 @@ def prefill(config: RunConfig) -> None:
         "seed": config.seed,
         "device": config.device,
         "map": config.embed,
+        "estimators": list(config.compare.estimators),
+        "planted": config.compare.planted,
+        "kept": config.compare.checkpoints or None,
+        "members": config.compare.members,
+        "figures": config.compare.figures,
     }
     for key, value in values.items():
         if value is not None:

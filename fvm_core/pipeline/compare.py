@@ -15,7 +15,7 @@ import pandas as pd
 import torch
 
 from fvm_core.atomic import write_json
-from fvm_core.comparison.results import FOLDER, Description, write_result
+from fvm_core.comparison.results import Description, descriptions, write_result
 from fvm_core.errors import SaltflatError
 from fvm_core.estimators.batch_size import BatchSize, is_out_of_memory
 from fvm_core.estimators.residuals import probabilities
@@ -65,6 +65,7 @@ def compare(context: Context) -> dict:
         if reason:
             raise SaltflatError(reason)
     _own_scores(context)
+    context.run.restart_history("compare", [])
     meter = _Meter(context, wanted)
     at_once = BatchSize(1)
     if wanted or settings.figures:
@@ -78,6 +79,7 @@ def compare(context: Context) -> dict:
             _one(context, name, meter, at_once)
     if settings.figures:
         meter.begin(FIGURES)
+        context.run.add_history("compare", {"estimator": FIGURES, "title": "Scores over training and tuning"})
         figures(context, _work(context, FIGURES), meter.tell, fitted, at_once)
         shutil.rmtree(_work(context, FIGURES), ignore_errors=True)
     meter.end()
@@ -190,6 +192,7 @@ def _one(context: Context, name: str, meter: _Meter, at_once: BatchSize) -> None
     meter.begin(name)
     folder = _work(context, name)
     context.progress.log(f"{ENTRIES[name].title} starts.")
+    context.run.add_history("compare", {"estimator": name, "title": ENTRIES[name].title})
     with _timed(folder, context.device) as spent:
         estimator, settings, source = _ready(context, name, folder, meter.tell, spent)
         arrays = ChunkedArrays(folder, len(context.rated), {k: (v, ()) for k, v in _COLUMNS.items()}, CHUNK)
@@ -325,7 +328,10 @@ def _store(
 
 
 def _finished(context: Context, name: str) -> bool:
-    return (context.run.path / FOLDER / f"{name}.json").exists()
+    """Whether it is there whole: what the score stage gave away suggests no labels."""
+    return name in {
+        one.name for one in descriptions(context.run.path) if one.name not in ENTRIES or one.relabels
+    }
 
 
 def _work(context: Context, name: str) -> Path:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fvm_core.config import RunConfig
+from fvm_core.pipeline.run_folder import RunFolder
 
 BATCH = 128
 """Samples in a batch that estimators are fitted with."""
@@ -44,6 +46,19 @@ def figure_phases(sizes: Sizes) -> dict[str, float]:
     kept, steps = compare.checkpoints or 0, min(tune.saved_steps, tune.steps + 1)
     each = sum(phases("lissa", sizes).values()) + sum(_tracin(sizes, 1).values())
     return {"epochs": kept * each, "steps": steps * sum(phases("ablation_ss", sizes).values())}
+
+
+def added_seconds(run: RunFolder, names: Sequence[str]) -> float | None:
+    """How long estimators would take beside a run, by the pace of its score stage; None where it has none."""
+    info, config = run.info, run.config
+    spent = info["stages"].get("score", {}).get("seconds")
+    if not spent:
+        return None
+    planted = info.get("planted", {}).get("samples", 0)
+    sizes = Sizes(info["samples"] + planted, info["validation_samples"] - planted, config)
+    steps = min(config.tune.saved_steps, config.tune.steps + 1)
+    pace = spent / (steps * sizes.rated * _GRADIENTS)
+    return pace * sum(sum(phases(name, sizes).values()) for name in names)
 
 
 def comparison_bytes(config: RunConfig, model: int, per_image: int, samples: int) -> int:
