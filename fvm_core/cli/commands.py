@@ -206,6 +206,55 @@ def evaluate(folder: Annotated[Path, typer.Argument(metavar="DIR", help="Run fol
 
 
 @application.command()
+def compare(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Run folder.")],
+    estimator: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Compute this one too; may be given again. See `saltflat run`."),
+    ] = None,
+    scores: Annotated[
+        Path | None,
+        typer.Option(help="Scores or pred_probs of another tool: .csv, .tsv, .parquet with ids, or .npy."),
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="What to call them; the file's name by default.")] = None,
+    id_column: Annotated[str | None, typer.Option(help="Column of ids in --scores; `id`.")] = None,
+    score_column: Annotated[str | None, typer.Option(help="Column of scores in --scores.")] = None,
+    suspicious: Annotated[
+        str | None, typer.Option(help="Which end of these scores is suspicious: high | low.")
+    ] = None,
+    remove: Annotated[str | None, typer.Option(help="Take scores from a file out again.")] = None,
+    review_by: Annotated[
+        str | None, typer.Option(help="Have the review and the export rank by this.")
+    ] = None,
+) -> None:
+    """Put estimators and scores of other tools side by side, and say which one the review ranks by."""
+    from fvm_core.cli.tables import comparison_table
+    from fvm_core.comparison import choice, external
+    from fvm_core.pipeline.run_folder import RunFolder
+
+    found = RunFolder.open(folder)
+    if scores is not None:
+        joined = external.read_external(
+            found, scores, id_column=id_column, score_column=score_column, suspicious=suspicious
+        )
+        external.add_external(found, name or scores.stem, joined, scores.name)
+        console.print(
+            f"{scores.name}: {joined.column}, {joined.suspicious} = suspicious; {joined.missing:,} samples "
+            f"have no value, {joined.extra:,} ids are not in the run.",
+            highlight=False,
+        )
+    if remove is not None:
+        external.remove_external(found, remove)
+    if estimator:
+        found.add_estimators(estimator)
+        _execute(found)
+    if review_by is not None:
+        choice.choose(found, review_by)
+    for part in comparison_table(found):
+        console.print(part, highlight=False)
+
+
+@application.command()
 def export(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Run folder.")],
     out: Annotated[

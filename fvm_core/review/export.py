@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from fvm_core.comparison.choice import read_scores
 from fvm_core.data import open_spec
 from fvm_core.data.dataset import ImageDataset
 from fvm_core.data.wording import listing
@@ -83,9 +84,9 @@ def export_table(
     Args:
         run: a run with scores.
         store: where its decisions are.
-        accept_above: percentile of the suspicion, 0 to 100. Unreviewed rows strictly above it whose
-            suggested label differs from the given one take it and become `auto_relabelled`, so 100
-            accepts none and 0 accepts all that have a score.
+        accept_above: percentile of the suspicion by the chosen score, 0 to 100. Unreviewed rows strictly
+            above it whose suggested label differs from the given one take it and become
+            `auto_relabelled`, so 100 accepts none and 0 accepts all that have a score.
         decisions_only: only the rows that are not `unreviewed`.
 
     Returns:
@@ -98,7 +99,7 @@ def export_table(
         raise SaltflatError(
             f"Suggestions can be accepted above a percentile of 0 to 100, not {accept_above}."
         )
-    scores = run.read_scores(_SCORE_COLUMNS)
+    scores = read_scores(run, _SCORE_COLUMNS)
     texts = {name: scores[name].fillna("").to_numpy(dtype=object) for name in _SCORE_COLUMNS[:4]}
     numbers = {name: scores[name].to_numpy(dtype=np.float64) for name in _SCORE_COLUMNS[4:]}
     state = store.state(run.id)

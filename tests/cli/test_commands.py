@@ -118,3 +118,29 @@ def test_doctor_tells_versions_and_workspace(tmp_path):
     printed = call("doctor").output
     assert "torch and torchvision fit together" in printed
     assert str(Workspace.default().path) in printed.replace("\n", "")
+
+
+def test_estimators_side_by_side(tmp_path):
+    out = tmp_path / "run"
+    call(
+        *["run", "--train", "digits", "--val", "digits", "--out", out, *FAST],
+        *["--estimator", "fvm", "--estimator", "vm", "--estimator", "datainf", "--planted", "0.3"],
+    )
+    run = RunFolder.open(out)
+    assert run.config.compare.estimators == ("vm", "datainf")
+    ids = run.scores["id"]
+    quality = pd.Series(range(200)) / 200
+    pd.DataFrame({"name": ids, "label_quality": quality}).to_csv(tmp_path / "other.csv", index=False)
+    words = ["--estimator", "tuned_margin", "--scores", tmp_path / "other.csv", "--id-column", "name"]
+    printed = call("compare", out, *words, "--name", "mine", "--review-by", "vm").output
+    for title in ("VM (vm)", "DataInf (datainf)", "Margin of the tuned model (tuned_margin)", "mine (mine)"):
+        assert title in printed
+    assert "label_quality, low = suspicious; 0 samples have no value" in printed
+    assert "The review ranks by VM (vm)." in printed
+    assert "finds the 15 planted wrong labels best" in printed
+    call("export", out, "--out", tmp_path / "clean.csv", "--accept-suggestions-above", "90")
+    table = pd.read_csv(tmp_path / "clean.csv", dtype=str, keep_default_na=False)
+    assert len(table) == 200  # planted samples are none of them
+    vm = pd.read_parquet(out / "estimators" / "vm.parquet")["suspicion"]
+    assert table["percentile"].astype(float).tolist() == pytest.approx((100 * vm.rank() / 200).tolist())
+    assert "mine" not in call("compare", out, "--remove", "mine").output

@@ -1,0 +1,77 @@
+"""Which score the review ranks by. Suggested labels stay those with the smallest influence."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+from scipy.stats import rankdata
+
+from fvm_core.atomic import write_json
+from fvm_core.comparison.results import descriptions, read_result
+from fvm_core.errors import SaltflatError
+from fvm_core.pipeline.run_folder import RunFolder
+
+OWN = "fvm"
+"""The score that a run is made for, as `scores.parquet` holds it."""
+
+_FILE = "choice.json"
+
+
+def chosen(run: RunFolder) -> str:
+    """Name of the score that the review ranks by: the run's own unless somebody has chosen another."""
+    path = run.path / _FILE
+    if not path.exists():
+        return OWN
+    try:
+        name = json.loads(path.read_text(encoding="utf-8"))["score"]
+    except (json.JSONDecodeError, KeyError, TypeError):
+        raise SaltflatError(f"{path} can't be read. Delete it and choose a score again.") from None
+    # A score from a file may have been taken out of the comparison since.
+    return name if name in scores_of(run) else OWN
+
+
+def choose(run: RunFolder, name: str) -> None:
+    """Have the review rank by a score; decisions stay as they are.
+
+    Raises:
+        SaltflatError: the run has no such score.
+    """
+    there = scores_of(run)
+    if name not in there:
+        raise SaltflatError(f"{run.name} has no score `{name}`; it has: {', '.join(there)}.")
+    write_json(run.path / _FILE, {"score": name})
+
+
+def scores_of(run: RunFolder) -> dict[str, str]:
+    """Name to title of all scores that can be chosen, the run's own first."""
+    return {OWN: "influence", **{one.name: one.title for one in descriptions(run.path)}}
+
+
+def stamp(run: RunFolder) -> int:
+    """Changes with every choice."""
+    path = run.path / _FILE
+    return path.stat().st_mtime_ns if path.exists() else 0
+
+
+def read_scores(run: RunFolder, columns: list[str] | None = None) -> pd.DataFrame:
+    """`RunFolder.read_scores` with `suspicion` and `percentile` of the chosen score.
+
+    All other columns are those of the run: influence, suggested labels and their alternatives.
+    """
+    table = run.read_scores(columns)
+    name = chosen(run)
+    if name == OWN or not {"suspicion", "percentile"} & set(table.columns):
+        return table
+    suspicion = read_result(run.path, name)["suspicion"].to_numpy()
+    found = {"suspicion": suspicion, "percentile": percentiles(suspicion)}
+    return table.assign(**{key: value for key, value in found.items() if key in table.columns})
+
+
+def percentiles(suspicion: np.ndarray) -> np.ndarray:
+    """(N,) share of the scored samples at or below each, 0 to 100; ties share their mean, NaN stay NaN."""
+    found = np.full(len(suspicion), np.nan)
+    rated = np.isfinite(suspicion)
+    found[rated] = 100 * rankdata(suspicion[rated]) / max(1, rated.sum())
+    return found
