@@ -16,6 +16,7 @@ folder = run.folder
 scores = results.table(folder)
 truth = results.truth_groups(scores)
 scored = int(np.isfinite(scores.suspicion).sum())
+ranked_by = results.ranked_by(folder)
 
 
 @guards.fragment()
@@ -57,7 +58,12 @@ def threshold_and_flow() -> None:
     if number and way.button(f"Review these {wording.count(number)}", key="review-above"):
         frame.go("review", above=f"{least:.2f}")
     drawing.show(
-        distribution.distribution(results.distribution(folder, by_truth), threshold, counts_axis),
+        distribution.distribution(
+            results.distribution(folder, by_truth),
+            threshold,
+            counts_axis,
+            wording.in_html(ranked_by) if ranked_by else "influence at the last saved step",
+        ),
         "distribution",
         "Histogram of suspicion with the threshold",
     )
@@ -192,7 +198,7 @@ def where_truth_is_known() -> None:
         drawing.show(ranking.roc(curves), "roc", "ROC curve")
     with right:
         drawing.show(ranking.precision_recall(curves), "pr", "Precision-recall curve")
-    found = ranking.comparison(folder.metrics, curves)
+    found = ranking.comparison(folder.metrics, curves, ranked_by)
     if len(found) > 1:
         st.dataframe(found, hide_index=True, width="content")
 

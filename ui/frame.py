@@ -8,7 +8,7 @@ from pathlib import Path
 import streamlit as st
 
 from fvm_core.jobs.queue import JobQueue
-from ui import catalog, theme, wording
+from ui import catalog, results, theme, wording
 from ui.catalog import STATE_WORDS, Card
 
 ASSETS = Path(__file__).resolve().parents[1] / "assets"
@@ -110,6 +110,8 @@ def facts(run: Card) -> list[str]:
     config = run.folder.config
     vm = config.tune.solver == "sgd"
     found.append("VM" if vm else f"{ESTIMATORS[config.score.estimator]} ({config.tune.solver.upper()})")
+    if run.has_scores and (other := results.ranked_by(run.folder)):
+        found.append(f"ranked by {other}")
     return found
 
 
@@ -126,7 +128,7 @@ def _line(screen: str, run: Card) -> None:
 def next_step(screen: str, run: Card) -> tuple[str, str] | None:
     """Screen and words of the one next step, None where the screen itself holds it."""
     if run.has_scores:
-        if screen in ("run", "scores"):
+        if screen in ("run", "scores", "compare"):
             return "review", "Review"
         return ("export", "Export") if screen == "review" else None
     return None  # the guards and the Run screen show the way

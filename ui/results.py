@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import streamlit as st
 
+from fvm_core.comparison import choice
 from fvm_core.data import ImageDataset, open_spec
 from fvm_core.data.thumbnails import MAX_SIDE, Thumbnails
 from fvm_core.errors import SaltflatError
@@ -27,9 +28,9 @@ LARGE = 640
 
 
 def version(run: RunFolder) -> int:
-    """Changes whenever the scores are written: with the path it names everything cached here."""
+    """Changes whenever the scores are written or another is chosen: it names everything cached here."""
     try:
-        return (run.path / "scores.parquet").stat().st_mtime_ns
+        return (run.path / "scores.parquet").stat().st_mtime_ns + choice.stamp(run)
     except FileNotFoundError:
         raise SaltflatError(
             f"{run.path / 'scores.parquet'} is gone. Choose another run, or run it again."
@@ -94,6 +95,12 @@ def _dataset(path: str, version: int) -> ImageDataset:
     return open_spec(RunFolder(path).config.train_data)
 
 
+def ranked_by(run: RunFolder) -> str | None:
+    """Title of the score that the review ranks by; None for the run's own influence."""
+    name = choice.chosen(run)
+    return None if name == choice.OWN else choice.scores_of(run)[name]
+
+
 def default_above(run: RunFolder) -> float:
     """The suspicion percentile above which the run itself flags samples, to two decimals."""
     found = run.info.get("summary")
@@ -101,8 +108,11 @@ def default_above(run: RunFolder) -> float:
     scored = int(np.isfinite(scores.suspicion).sum())
     if not found or not scored:
         return 90.0
-    chosen = scores.percentile[scores.suspicion > found["threshold"]]
-    return float(np.floor(chosen.min() * 100) / 100) if len(chosen) else 90.0
+    if choice.chosen(run) == choice.OWN:
+        flagged = scores.percentile[scores.suspicion > found["threshold"]]
+    else:  # as many samples as the run itself flags
+        flagged = np.sort(scores.percentile[np.isfinite(scores.suspicion)])[::-1][: found["flagged"]]
+    return float(np.floor(flagged.min() * 100) / 100) if len(flagged) else 90.0
 
 
 @st.cache_resource(max_entries=4, show_spinner="Reading the scores …")
@@ -110,7 +120,7 @@ def _table(path: str, version: int) -> ReviewTable:
     run = RunFolder(path)
     known = set(pq.read_schema(Path(path) / "scores.parquet").names)
     columns = COLUMNS + (["true_label"] if "true_label" in known else [])
-    return ReviewTable.from_scores(run.read_scores(columns), run.info.get("classes", []))
+    return ReviewTable.from_scores(choice.read_scores(run, columns), run.info.get("classes", []))
 
 
 @st.cache_resource(max_entries=2, show_spinner=False)

@@ -28,6 +28,7 @@ def two_columns() -> tuple[DeltaGenerator, DeltaGenerator]:
 
 def draw(table: ReviewTable, default_above: float) -> QueueFilter:
     """The filter widgets; all of them are in the address bar."""
+    rows = _chosen_rows(len(table))
     state = st.pills(
         "State",
         STATES,
@@ -61,7 +62,20 @@ def draw(table: ReviewTable, default_above: float) -> QueueFilter:
     }
     changed = st.toggle("Only where they differ", key="changed", bind="query-params")
     sort = st.selectbox("Sort by", list(SORTS), format_func=SORT_WORDS.get, key="sort", bind="query-params")
-    return QueueFilter(above, state, labels["given"], labels["suggested"], changed, sort).check()
+    return QueueFilter(above, state, labels["given"], labels["suggested"], changed, sort, rows).check()
+
+
+def _chosen_rows(count: int) -> tuple[int, ...]:
+    """The samples that another screen has sent here, with a way back to all."""
+    texts = [text for text in st.query_params.get("rows", "").split(",") if text.isdecimal()]
+    rows = tuple(sorted({int(text) for text in texts if int(text) < count}))
+    if not rows:
+        return ()
+    words = wording.count(len(rows), "chosen sample")
+    if st.button(f"Only {words} ✕", key="all-rows", help="Show all samples again."):
+        st.query_params.pop("rows")
+        st.rerun()
+    return rows
 
 
 def reviewer_name() -> str:

@@ -26,7 +26,8 @@ SCREENS = {
     "run": st.Page(ROOT / "pages" / "3_run.py", title="Run", url_path="run"),
     "scores": st.Page(ROOT / "pages" / "4_scores.py", title="Scores", url_path="scores"),
     "review": st.Page(ROOT / "pages" / "5_review.py", title="Review", url_path="review"),
-    "export": st.Page(ROOT / "pages" / "6_export.py", title="Export", url_path="export"),
+    "compare": st.Page(ROOT / "pages" / "6_compare.py", title="Compare", url_path="compare"),
+    "export": st.Page(ROOT / "pages" / "7_export.py", title="Export", url_path="export"),
 }
 
 screen = st.navigation(list(SCREENS.values()), position="hidden")

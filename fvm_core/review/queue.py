@@ -101,6 +101,7 @@ class QueueFilter:
         given / suggested: class names.
         changed_only: only samples whose suggested label differs from the given one.
         sort: a key of `SORTS`.
+        rows: only these row numbers; empty for all.
     """
 
     above: float = 0.0
@@ -109,6 +110,7 @@ class QueueFilter:
     suggested: str | None = None
     changed_only: bool = False
     sort: str = "suspicion"
+    rows: tuple[int, ...] = ()
 
     def check(self) -> QueueFilter:
         """Raise `SaltflatError` for a state or sort that does not exist; return self otherwise."""
@@ -154,6 +156,8 @@ def queue_rows(table: ReviewTable, wanted: QueueFilter, decided: Decided) -> np.
         keep &= table.suggested == table.code(wanted.suggested)
     if wanted.changed_only:
         keep &= (table.suggested != table.given) & (table.suggested != UNKNOWN)
+    if wanted.rows:
+        keep &= np.isin(np.arange(len(table)), wanted.rows)
     inside = decided.rows < len(table)
     if wanted.state == "unreviewed":
         keep[decided.rows[inside]] = False

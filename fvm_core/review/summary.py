@@ -15,17 +15,19 @@ QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 @dataclass(frozen=True)
 class Histogram:
-    """Counts in bins of equal width on a logarithmic axis.
+    """Counts in bins of equal width on a logarithmic axis, or on a linear one for scores with signs.
 
     Attributes:
-        edges: (B + 1,) bin edges, all above 0.
+        edges: (B + 1,) bin edges, all above 0 where the axis is logarithmic.
         counts: (G, B) samples of each group in each bin.
         below: (G,) samples at or below 0, which a logarithmic axis can't show.
+        log: which axis it is.
     """
 
     edges: np.ndarray
     counts: np.ndarray
     below: np.ndarray
+    log: bool = True
 
 
 @dataclass(frozen=True)
@@ -93,9 +95,18 @@ def box_statistics(
 def histogram(
     values: np.ndarray, groups: np.ndarray | None = None, n_groups: int = 1, bins: int = 64
 ) -> Histogram:
-    """Counts of positive values in `bins` logarithmic bins, by group; NaN are left out."""
+    """Counts of positive values in `bins` logarithmic bins, by group; NaN are left out.
+
+    Where values are below 0 the bins are of equal width, from the 0.1 % to the 99.9 % quantile, and the
+    outermost ones take what lies beyond.
+    """
     groups = np.zeros(len(values), dtype=np.int64) if groups is None else groups
     finite = np.isfinite(values) & (groups >= 0)
+    if (values[finite] < 0).any():
+        low, high = np.quantile(values[finite], [0.001, 0.999])
+        edges = np.linspace(low, high if high > low else low + 1, bins + 1)
+        counts = _binned(values[finite], groups[finite], edges, n_groups)
+        return Histogram(edges, counts, np.zeros(n_groups, dtype=np.int64), log=False)
     positive = finite & (values > 0)
     if positive.any():
         low, high = float(values[positive].min()), float(values[positive].max())
@@ -107,10 +118,15 @@ def histogram(
     if positive.any():
         low = max(low, float(np.quantile(values[positive], 0.001)) / 2)
     edges = np.geomspace(low, high, bins + 1)
-    place = np.clip(np.searchsorted(edges, values[positive], side="right") - 1, 0, bins - 1)
-    counts = np.bincount(groups[positive] * bins + place, minlength=n_groups * bins)
     below = np.bincount(groups[finite & ~positive], minlength=n_groups)
-    return Histogram(edges, counts.reshape(n_groups, bins), below)
+    return Histogram(edges, _binned(values[positive], groups[positive], edges, n_groups), below)
+
+
+def _binned(values: np.ndarray, groups: np.ndarray, edges: np.ndarray, n_groups: int) -> np.ndarray:
+    """(G, B) counts; values outside go to the outermost bins."""
+    bins = len(edges) - 1
+    place = np.clip(np.searchsorted(edges, values, side="right") - 1, 0, bins - 1)
+    return np.bincount(groups * bins + place, minlength=n_groups * bins).reshape(n_groups, bins)
 
 
 def threshold_at(suspicion: np.ndarray, percentile: np.ndarray, above: float) -> tuple[float, int]:

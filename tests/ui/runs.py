@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 from sqlalchemy import insert
 
+from fvm_core.comparison.results import Description, write_result
 from fvm_core.config import RunConfig
 from fvm_core.data import DatasetSpec, open_spec
 from fvm_core.data.thumbnails import Thumbnails
@@ -59,6 +60,42 @@ def finished_run(
     run.log("relabel: done")
     run.finish("relabel", 0.7)
     run.finish("embed", 3.0)
+    return run
+
+
+def with_planted(run: RunFolder) -> RunFolder:
+    """The run with 40 planted samples, on which the loss of the tuned model is best, and with LiSSA."""
+    wrong = np.arange(40) < 20
+    table = {
+        "row": np.arange(40),
+        "id": [f"p{n}" for n in range(40)],
+        "true_label": ["1"] * 40,
+        "planted_label": np.where(wrong, "7", "1").tolist(),
+        "wrong": wrong,
+    }
+    run.write_table("planted.parquet", pa.table(table))
+    run.update(planted={"samples": 40, "wrong": 20, "in_training": True})
+    scores = run.scores
+    best = -np.arange(40.0)
+    good = np.where(np.arange(40) % 4 == 0, 0.0, best)
+    for order, (name, title, values, planted) in enumerate(
+        [
+            ("fvm", "FVM (SAM, γ = 0.05)", scores["influence"], good),
+            ("tuned_loss", "Loss of the tuned model", scores["loss"], best),
+            ("lissa", "LiSSA", -scores["influence"], np.zeros(40)),
+        ]
+    ):
+        about = Description(
+            name,
+            title,
+            "low" if name == "lissa" else "high",
+            seconds=1.5,
+            peak_memory_bytes=2**30,
+            order=order,
+            trace=[(10, 0.1), (20, 0.01)] if name == "lissa" else (),
+            planted=planted.tolist(),
+        )
+        write_result(run.path, about, values.to_numpy())
     return run
 
 

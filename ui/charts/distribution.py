@@ -13,13 +13,14 @@ from ui import theme, wording
 from ui.charts import drawing
 
 
-def distribution(bins: Histogram, threshold: float, counts_axis: str) -> go.Figure:
-    """Bars over a logarithmic suspicion axis; bars above the threshold are strong, the others pale.
+def distribution(bins: Histogram, threshold: float, counts_axis: str, score: str) -> go.Figure:
+    """Bars over the suspicion axis; bars above the threshold are strong, the others pale.
 
     Args:
         bins: one group, or two: right and wrong labels.
         threshold: suspicion from which samples are flagged, NaN when none is.
         counts_axis: `linear` or `log`.
+        score: what the suspicion is taken from.
     """
     colours = theme.palette()
     figure = drawing.figure(300, barmode="stack", bargap=0.08)
@@ -27,8 +28,8 @@ def distribution(bins: Histogram, threshold: float, counts_axis: str) -> go.Figu
     if len(bins.counts) == 2:
         groups = [("right label", theme.CLEAN), ("wrong label", theme.WRONG)]
     # Drawn over log10 on a linear axis: Plotly misplaces stacked bars of unequal width on a log axis.
-    edges = np.log10(bins.edges)
-    level = math.log10(threshold) if threshold > 0 else math.nan
+    edges = np.log10(bins.edges) if bins.log else bins.edges
+    level = threshold if not bins.log else math.log10(threshold) if threshold > 0 else math.nan
     above = edges[1:] > level
     between = [f"{wording.value(low)} to {wording.value(high)}" for low, high in pairwise(bins.edges)]
     for (name, colour), counts in zip(groups, bins.counts, strict=True):
@@ -42,13 +43,18 @@ def distribution(bins: Histogram, threshold: float, counts_axis: str) -> go.Figu
             showlegend=len(groups) > 1,
         )
     pad = (edges[-1] - edges[0]) * 0.02
-    ticks = _decades(edges[0], edges[-1])
     figure.update_xaxes(
-        title_text="suspicion (influence at the last saved step, log axis)",
+        title_text=f"suspicion ({score}{', log axis' if bins.log else ''})",
         range=[edges[0] - pad, edges[-1] + pad],
-        tickvals=ticks,
-        ticktext=[wording.value(10.0**tick) if -3 <= tick < 4 else f"10<sup>{tick}</sup>" for tick in ticks],
     )
+    if bins.log:
+        ticks = _decades(edges[0], edges[-1])
+        powers = [f"10<sup>{tick}</sup>" for tick in ticks]
+        texts = [
+            wording.value(10.0**tick) if -3 <= tick < 4 else power
+            for tick, power in zip(ticks, powers, strict=True)
+        ]
+        figure.update_xaxes(tickvals=ticks, ticktext=texts)
     figure.update_yaxes(title_text="samples" + (" (log axis)" if counts_axis == "log" else ""))
     if counts_axis == "log":
         figure.update_yaxes(type="log", dtick=1)

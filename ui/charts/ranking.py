@@ -6,7 +6,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from fvm_core.review.summary import RankingCurves
-from ui import theme
+from ui import theme, wording
 from ui.charts import drawing
 
 NAMES = {
@@ -40,9 +40,18 @@ def precision_recall(curves: RankingCurves) -> go.Figure:
     )
 
 
-def comparison(metrics: dict | None, curves: RankingCurves) -> pd.DataFrame:
-    """The run's own areas above those of its baselines, best first: nothing says that influence wins."""
-    rows = [("influence after tuning", curves.roc_auc, curves.average_precision)]
+def comparison(metrics: dict | None, curves: RankingCurves, score: str | None) -> pd.DataFrame:
+    """The areas of the score that ranks beside those of the run's baselines, best first.
+
+    Args:
+        metrics: of the run.
+        curves: of the score that ranks.
+        score: its title, None for the run's own influence.
+    """
+    own = "influence after tuning"
+    rows = [(wording.plain(score) if score else own, curves.roc_auc, curves.average_precision)]
+    if score and metrics:
+        rows.append((own, metrics["roc_auc"], metrics["average_precision"]))
     for name, found in ((metrics or {}).get("baselines") or {}).items():
         rows.append((NAMES.get(name, name), found["roc_auc"], found["average_precision"]))
     rows.sort(key=lambda row: -row[1])
