@@ -147,12 +147,15 @@ def over_steps(run: RunFolder) -> pd.DataFrame | None:
 def _over_steps(path: str, version: tuple) -> pd.DataFrame | None:
     table = _steps(path)
     run = RunFolder(path)
-    if table is None or truth(run) is None:
+    if table is None:
         return None
-    _steps_saved, influence = run.trajectory()
-    new = [_area(path, values, None) for values in influence]
+    influence, planted_influence = run.trajectory()[1], run.planted_trajectory()
+    if planted_influence is None:
+        planted_influence = [None] * len(influence)
+    new = [_area(path, *pair) for pair in zip(influence, planted_influence, strict=True)]
     standard = [_area(path, *pair) for pair in zip(table["suspicion"], table["planted"], strict=True)]
-    return pd.DataFrame({"step": table["step"], "standard": standard, "new": new}).dropna()
+    found = pd.DataFrame({"step": table["step"], "standard": standard, "new": new}).dropna()
+    return found if len(found) else None
 
 
 def clean_boxes(run: RunFolder) -> tuple[pd.DataFrame, pd.DataFrame] | None:

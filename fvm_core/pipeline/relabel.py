@@ -134,6 +134,10 @@ def _write_tables(context: Context, ranked: ChunkedArrays, p_trusted: np.ndarray
             }
         ),
     )
+    planted = [scores_at(context, n)["influence"][len(train) :] for n in range(len(steps))]
+    if planted[0].size:
+        table = {"step": pa.array(steps, pa.int32()), "influence": _list_per_step(planted)}
+        context.run.write_table("planted_trajectory.parquet", pa.table(table))
     if train.true is not None and ((train.true >= 0) & (train.given >= 0)).any():
         evaluate(context.run)
     found = summarise(influence, ranked["label"][:, 0], train.given, ranked["p_given"], p_trusted)

@@ -141,10 +141,12 @@ class RunFolder:
 
     def trajectory(self) -> tuple[np.ndarray, np.ndarray]:
         """Saved steps (S,) and the influence (S, N) of every training sample at each."""
-        table = self._table("trajectory.parquet")
-        values = table.column("influence").combine_chunks()
-        steps = table.column("step").to_numpy()
-        return steps, values.flatten().to_numpy(zero_copy_only=False).reshape(len(steps), -1)
+        return self._per_step("trajectory.parquet")
+
+    def planted_trajectory(self) -> np.ndarray | None:
+        """The influence (S, Q) of the planted samples at each saved step, None where there are none."""
+        name = "planted_trajectory.parquet"
+        return self._per_step(name)[1] if (self.path / name).exists() else None
 
     def tuning(self) -> pd.DataFrame:
         """`tuning.parquet`: `step, val_loss, sharpness, val_accuracy` at each saved step."""
@@ -214,6 +216,12 @@ class RunFolder:
         """Write a Parquet file atomically."""
         with replacing(self.path / name) as temporary:
             pq.write_table(table, temporary, compression="zstd")
+
+    def _per_step(self, name: str) -> tuple[np.ndarray, np.ndarray]:
+        table = self._table(name)
+        values = table.column("influence").combine_chunks()
+        steps = table.column("step").to_numpy()
+        return steps, values.flatten().to_numpy(zero_copy_only=False).reshape(len(steps), -1)
 
     def _table(self, name: str, columns: list[str] | None = None) -> pa.Table:
         path = self.path / name

@@ -134,6 +134,9 @@ def test_planted_samples_are_clean_ones_with_half_of_the_labels_wrong(run, conte
     assert detection(np.array(own.planted), planted["wrong"].to_numpy())["roc_auc"] > 0.9
     assert len(run.scores) == 300 and len(run.trajectory()[1][0]) == 300
     assert not set(planted["id"]) & set(run.scores["id"])
+    over_steps = run.planted_trajectory()
+    assert over_steps.shape == (2, 24)
+    assert np.array_equal(over_steps[-1], np.array(own.planted, dtype=np.float32))
 
 
 class Watch:
