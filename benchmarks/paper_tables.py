@@ -1,0 +1,360 @@
+"""The paper's tables from this project's own runs, beside the paper's figures.
+
+Every table goes into benchmarks/results as Markdown and JSON. Runs are kept under --work and shared: θ* is
+trained once for each data set and seed, and every estimator, solver and validation size starts from it. A
+call that was stopped, by Ctrl-C or after --minutes, is gone on with by the same command.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import paper_reference as paper
+import torch
+import typer
+from paper_runs import ABLATION, OURS, PROBED, SCALES, SOLVERS, STANDARD, TABLE_1, Place, Runs, data_folder
+from rich.console import Console
+from rich.table import Table
+
+from fvm_core.comparison.results import read_result
+from fvm_core.errors import Cancelled, SaltflatError
+from fvm_core.metrics import detection, relabelling
+from fvm_core.pipeline.estimators import ENTRIES
+from fvm_core.pipeline.run_folder import RunFolder
+
+CIFAR_10N = ("aggre", "random1", "worst")
+
+
+@dataclass
+class Row:
+    """One line of a table.
+
+    Attributes:
+        method: as people read it; key: as settings call it.
+        found: column to the figures (percent), one a seed; reference: column to the paper's figure.
+        added: not in the paper's table.
+    """
+
+    method: str
+    key: str
+    found: dict[str, list[float]] = field(default_factory=dict)
+    reference: dict[str, float] = field(default_factory=dict)
+    added: bool = False
+
+    def take(self, columns: dict[str, float]) -> None:
+        """Add one seed's figures."""
+        for name, value in columns.items():
+            self.found.setdefault(name, []).append(value)
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a table is made from: `runs`, the data sets and the seeds."""
+
+    runs: Runs
+    datasets: tuple[str, ...]
+    seeds: range
+
+
+def detected(run: RunFolder, name: str) -> tuple[float, float]:
+    """ROC AUC and AP in percent of an estimator against the true labels."""
+    scores = run.read_scores(["given_label", "true_label"])
+    wrong = (scores["given_label"] != scores["true_label"]).to_numpy()
+    found = detection(read_result(run.path, name)["suspicion"].to_numpy(), wrong)
+    return 100 * found["roc_auc"], 100 * found["average_precision"]
+
+
+def relabelled(run: RunFolder, name: str) -> tuple[float, float]:
+    """Relabelling accuracy in percent over all and over the mislabelled samples."""
+    scores = run.read_scores(["given_label", "true_label"])
+    codes = {label: code for code, label in enumerate(run.info["classes"])}
+    given, true = (scores[column].map(codes).to_numpy() for column in ("given_label", "true_label"))
+    suggested = read_result(run.path, name)["suggested_label"].map(codes).to_numpy()
+    found = relabelling(suggested, given, true)
+    return 100 * found["relabel_accuracy_all"], 100 * found["relabel_accuracy_mislabelled"]
+
+
+def title(name: str) -> str:
+    """Of an estimator of a run that is tuned by SAM."""
+    return "FVM (SAM)" if name == "fvm" else ENTRIES[name].title
+
+
+def _detection(task: Task, names: tuple[str, ...]) -> list[Row]:
+    wanted = tuple(name for name in names if name != "fvm")
+    rows = {name: Row(title(name), name, added=name not in paper.DETECTION) for name in names}
+    for dataset in task.datasets:
+        shown = paper.DATASETS[dataset]
+        for seed in task.seeds:
+            run = task.runs.base(dataset, seed, wanted)
+            for name, row in rows.items():
+                row.take(_pair(shown, detected(run, name)))
+        for name, row in rows.items():
+            if name in paper.DETECTION:
+                row.reference |= _pair(shown, paper.DETECTION[name][dataset])
+    return list(rows.values())
+
+
+def table_1(task: Task) -> list[Row]:
+    """Detection by all estimators."""
+    return _detection(task, (*(n for n in STANDARD if "ekfac" not in n), "gex", "vm", "fvm", *OURS))
+
+
+def table_10(task: Task) -> list[Row]:
+    """Detection by EK-FAC."""
+    return _detection(task, ("ekfac", "ekfac_best", "vm", "fvm"))
+
+
+def table_2(task: Task) -> list[Row]:
+    """Top-1 relabelling accuracy."""
+    names = (*(n for n in STANDARD if "ekfac" not in n), "gex", "vm", "fvm", "ekfac", "ekfac_best", *OURS)
+    rows = {name: Row(title(name), name, added=name not in paper.RELABELLING) for name in names}
+    for dataset in task.datasets:
+        shown = paper.DATASETS[dataset]
+        for seed in task.seeds:
+            run = task.runs.base(dataset, seed, TABLE_1)
+            for name, row in rows.items():
+                everywhere, mislabelled = relabelled(run, name)
+                row.take({f"{shown}, all": everywhere, f"{shown}, mislabelled": mislabelled})
+        for name, row in rows.items():
+            if name in paper.RELABELLING:
+                row.reference[f"{shown}, all"] = paper.RELABELLING[name][dataset]
+    return list(rows.values())
+
+
+def table_6(task: Task) -> list[Row]:
+    """What each half of the new function does."""
+    words = {
+        "ablation_ss": "loss change standard, parameter change standard",
+        "ablation_so": "loss change standard, parameter change ours",
+        "ablation_os": "loss change ours, parameter change standard",
+        "fvm": "loss change ours, parameter change ours",
+    }
+    rows = [Row(text, name) for name, text in words.items()]
+    for row in rows:
+        row.reference = _pair("Worst", paper.ABLATION[row.key])
+        for seed in task.seeds:
+            row.take(_pair("Worst", detected(task.runs.base("worst", seed, ABLATION), row.key)))
+    return rows
+
+
+def table_11(task: Task) -> list[Row]:
+    """How large a validation set is needed."""
+    rows = {name: Row(title(name), name) for name in ("lissa", "vm", "fvm")}
+    sizes = SCALES[task.runs.place.scale].sizes
+    for size, paper_size in zip(sizes, (10_000, 5000, 2000, 1000), strict=True):
+        shown = f"{size:,} samples"
+        for name, row in rows.items():
+            row.reference |= _pair(shown, paper.VALIDATION_SIZES[name][paper_size])
+        for seed in task.seeds:
+            if size == sizes[0]:
+                run = task.runs.base("worst", seed, ("lissa", "vm"))
+            else:
+                run = task.runs.derived("worst", seed, f"val{size}", ("lissa", "vm"), validation=size)
+            for name, row in rows.items():
+                row.take(_pair(shown, detected(run, name)))
+    return list(rows.values())
+
+
+def table_12(task: Task) -> list[Row]:
+    """Other solvers for the flat minimum."""
+    rows = {name: Row(title(name), name, added=name not in paper.SOLVERS) for name in ("fvm", *SOLVERS, "vm")}
+    for dataset in task.datasets:
+        shown = paper.DATASETS[dataset]
+        for name, row in rows.items():
+            if dataset in paper.SOLVERS.get(name, {}):
+                row.reference |= _pair(shown, paper.SOLVERS[name][dataset])
+            for seed in task.seeds:
+                row.take(_pair(shown, detected(task.runs.base(dataset, seed, (*SOLVERS, "vm")), name)))
+    return list(rows.values())
+
+
+def table_13(task: Task) -> list[Row]:
+    """Other inverse curvatures in the new function, at both minima."""
+    names = {"probed_lissa": "LiSSA", "probed_datainf": "DataInf", "fvm": "diagonal"}
+    rows = {
+        (method, name): Row(f"{method.upper()}, {words}", f"{method} {name}")
+        for method in ("vm", "fvm")
+        for name, words in names.items()
+    }
+    for dataset in task.datasets:
+        shown = paper.DATASETS[dataset]
+        for seed in task.seeds:
+            runs = {
+                "fvm": task.runs.base(dataset, seed, PROBED),
+                "vm": task.runs.derived(dataset, seed, "vm", PROBED, solver="sgd"),
+            }
+            for (method, name), row in rows.items():
+                row.take(_pair(shown, detected(runs[method], name)))
+        for key, row in rows.items():
+            row.reference |= _pair(shown, paper.INVERSES[key][dataset])
+    return list(rows.values())
+
+
+TABLES: dict[int, tuple[Callable[[Task], list[Row]], tuple[str, ...], str]] = {
+    1: (table_1, CIFAR_10N, "Detection of wrong labels"),
+    2: (table_2, CIFAR_10N, "Relabelling accuracy"),
+    3: (table_2, ("noisy",), "Relabelling accuracy on CIFAR-100N"),
+    6: (table_6, ("worst",), "Ablation: loss change and parameter change"),
+    10: (table_10, CIFAR_10N, "Detection by EK-FAC"),
+    11: (table_11, ("worst",), "Validation size"),
+    12: (table_12, ("worst",), "Solver"),
+    13: (table_13, ("worst",), "Inverse curvature"),
+}
+"""By number: how it is made, its data sets where none are named, and what it shows."""
+
+
+def _pair(column: str, values: tuple[float, float]) -> dict[str, float]:
+    return {f"{column}, ROC AUC": values[0], f"{column}, AP": values[1]}
+
+
+def main(
+    table: Annotated[int, typer.Option(help=f"One of {', '.join(map(str, TABLES))}.")],
+    scale: Annotated[
+        str, typer.Option(help="small (two cores) | full (the paper's setting, one GPU).")
+    ] = "small",
+    datasets: Annotated[
+        str | None, typer.Option(help=f"Of {', '.join(paper.DATASETS)}, separated by commas.")
+    ] = None,
+    seeds: Annotated[int | None, typer.Option(min=1, help="1 for small, 3 for full as in the paper.")] = None,
+    minutes: Annotated[float | None, typer.Option(help="Stop after so long; the same call goes on.")] = None,
+    work: Annotated[Path, typer.Option(help="Where the runs are kept.")] = Path("benchmarks/work"),
+    results: Annotated[Path, typer.Option(help="Where the tables go.")] = Path("benchmarks/results"),
+    cifar: Annotated[
+        Path | None, typer.Option(help="Folder of torchvision's CIFAR with CIFAR-N's label files.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto | cpu | cuda | mps")] = "auto",
+) -> None:
+    """Make one of the paper's tables."""
+    console = Console(width=None if sys.stdout.isatty() else 160)
+    if table not in TABLES or scale not in SCALES:
+        console.print(
+            f"[bold red]✕[/bold red] Tables: {', '.join(map(str, TABLES))}; scales: {', '.join(SCALES)}."
+        )
+        raise typer.Exit(2)
+    make, usual, what = TABLES[table]
+    chosen = (
+        tuple(datasets.split(","))
+        if datasets
+        else (("worst",) if scale == "small" and table in (1, 2, 10) else usual)
+    )
+    unknown = [name for name in chosen if name not in paper.DATASETS]
+    if unknown:
+        console.print(
+            f"[bold red]✕[/bold red] No data set {unknown[0]!r}; choose from {', '.join(paper.DATASETS)}."
+        )
+        raise typer.Exit(2)
+    until = time.monotonic() + 60 * minutes if minutes else float("inf")
+    place = Place(scale, work, data_folder(), cifar, device)
+    task = Task(Runs(place, console, until), chosen, range(seeds or (1 if scale == "small" else 3)))
+    try:
+        rows = make(task)
+    except Cancelled:
+        console.print("Stopped. What is done is kept; the same command goes on from here.")
+        raise typer.Exit(3) from None
+    except SaltflatError as error:
+        console.print(f"[bold red]✕[/bold red] {error}", highlight=False)
+        raise typer.Exit(1) from None
+    facts = _facts(place, task, table)
+    _print(console, f"Table {table}: {what} ({scale})", rows)
+    name = f"paper_table_{table}_{scale}"
+    results.mkdir(parents=True, exist_ok=True)
+    (results / f"{name}.md").write_text(
+        "\n".join(_markdown(table, what, rows, facts)) + "\n", encoding="utf-8"
+    )
+    record = {"table": table, "scale": scale, "facts": facts, "rows": [asdict(row) for row in rows]}
+    (results / f"{name}.json").write_text(
+        json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
+    )
+    console.print(f"Written to {results / name}.md and .json")
+
+
+def _cells(row: Row, columns: list[str]) -> Iterator[str]:
+    for column in columns:
+        values = row.found.get(column)
+        text = "–" if not values else f"{np.mean(values):.2f}"
+        if values and len(values) > 1:
+            text += f" ± {np.std(values):.2f}"
+        yield text
+        yield f"{row.reference[column]:.2f}" if column in row.reference else "–"
+
+
+def _columns(rows: list[Row]) -> list[str]:
+    return list(dict.fromkeys(column for row in rows for column in row.found))
+
+
+def _print(console: Console, title: str, rows: list[Row]) -> None:
+    shown, columns = Table(title=title, title_justify="left"), _columns(rows)
+    shown.add_column("method")
+    for column in columns:
+        shown.add_column(column, justify="right")
+        shown.add_column("paper", justify="right", style="dim")
+    for row in rows:
+        shown.add_row(row.method, *_cells(row, columns))
+    console.print(shown)
+
+
+def _markdown(table: int, what: str, rows: list[Row], facts: dict) -> Iterator[str]:
+    columns = _columns(rows)
+    yield f"# Table {table}: {what}, scale `{facts['scale']}`"
+    yield ""
+    yield "In percent. Beside each figure the paper's, where it has one (its own data size and network)."
+    yield ""
+    yield "| method | " + " | ".join(f"{column} | paper" for column in columns) + " |"
+    yield "|---" * (1 + 2 * len(columns)) + "|"
+    for row in rows:
+        mark = " (not in the paper)" if row.added else ""
+        yield f"| {row.method}{mark} | " + " | ".join(_cells(row, columns)) + " |"
+    yield ""
+    for name, value in facts.items():
+        yield f"- {name}: {value}"
+
+
+def _facts(place: Place, task: Task, table: int) -> dict:
+    bases = {
+        f"{dataset}, seed {seed}": task.runs.base(dataset, seed, ())
+        for dataset in task.datasets
+        for seed in task.seeds
+    }
+    scale, config = SCALES[place.scale], next(iter(bases.values())).config
+    trained = {name: run.training().iloc[-1] for name, run in bases.items()}
+    seconds = {name: sum(s["seconds"] for s in run.info["stages"].values()) for name, run in bases.items()}
+    device = next(iter(bases.values())).info["device"]
+    machine = torch.cuda.get_device_name() if device == "cuda" else f"{os.cpu_count()} CPU cores"
+    wrong = {name: run.metrics["wrong_labels"] / run.metrics["samples"] for name, run in bases.items()}
+    return {
+        "scale": place.scale,
+        "command": f"python benchmarks/paper_tables.py --table {table} --scale {place.scale} "
+        f"--datasets {','.join(task.datasets)} --seeds {len(task.seeds)}",
+        "seeds": ", ".join(map(str, task.seeds)),
+        "data": f"{next(iter(bases.values())).info['samples']:,} training and "
+        f"{next(iter(bases.values())).info['validation_samples']:,} validation samples; wrong labels: "
+        + ", ".join(f"{name} {100 * share:.1f} %" for name, share in wrong.items()),
+        "model": f"{config.model.name} at {config.model.size} px, {config.train.epochs} epochs, lr "
+        f"{config.train.lr:g}, batch {config.train.batch_size}, "
+        f"{'with' if config.train.augment else 'without'} augmentation",
+        "after training": "; ".join(
+            f"{name}: accuracy on the noisy labels {100 * row['accuracy']:.1f} %, on the validation set "
+            f"{100 * row['val_accuracy']:.1f} %"
+            for name, row in trained.items()
+        ),
+        "tuning": f"{scale.tune.steps} steps, batch {scale.tune.batch_size}, SAM γ = {config.tune.gamma:g}",
+        "comparison": f"GEX with {scale.compare.members} members, LiSSA with {scale.compare.lissa_depth} "
+        f"steps (damping {scale.compare.lissa_damping:g}, Gauss-Newton matrix), "
+        f"{scale.compare.checkpoints} checkpoints; starred ones at that with the best validation accuracy",
+        "seconds in all stages": "; ".join(f"{name}: {value:.0f}" for name, value in seconds.items()),
+        "machine": f"{machine}, {platform.machine()}, Python {platform.python_version()}, "
+        f"torch {torch.__version__}",
+    }
+
+
+if __name__ == "__main__":
+    typer.run(main)
