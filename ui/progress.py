@@ -64,7 +64,7 @@ def _running(run: Card) -> str:
         words = unit if isinstance(unit, tuple) else (unit,)
         parts.append(f"{wording.count(job.done)} of {wording.count(job.total, *words)}")
     if job.rate:
-        parts.append(f"{job.rate:.3g} a second")
+        parts.append(f"{wording.value(job.rate)} a second")
     if job.seconds_left is not None:
         parts.append(f"{wording.duration(job.seconds_left)} left in this stage")
         later = later_seconds(run)

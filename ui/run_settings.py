@@ -177,11 +177,11 @@ def _comparison() -> CompareConfig:
             help="Each is tuned by itself. Paper: 32.",
         )
         figures = right.toggle(
-            "Scores over training and tuning",
+            "The paper's figures",
             key="figures",
             bind="query-params",
-            help="Scores every kept checkpoint and saved step with the standard influence too: the paper's "
-            "figures 2 and 3.",
+            help="Scores over training and tuning: every kept checkpoint and saved step is scored with the "
+            "standard influence too (figures 2 and 3).",
         )
     return CompareConfig(
         estimators=tuple(names), planted=planted, checkpoints=kept, members=members, figures=figures

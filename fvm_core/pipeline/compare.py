@@ -118,7 +118,7 @@ def _own_scores(context: Context) -> None:
         name="fvm",
         title=title,
         suspicious="high",
-        cost=MinimumInfluence.cost,
+        cost=f"tuning, then {MinimumInfluence.cost}, at every saved step",
         seconds=seconds,
         peak_memory_bytes=peak,
         relabels=True,

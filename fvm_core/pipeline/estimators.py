@@ -60,7 +60,7 @@ def entry(name: str) -> Entry:
     if name in OWN_SOLVERS:
         solver = OWN_SOLVERS[name]
         title = "VM" if solver == "sgd" else f"FVM ({SOLVER_TITLES[solver]})"
-        return Entry(name, MinimumInfluence, title, f"a tuning of its own; {MinimumInfluence.cost}")
+        return Entry(name, MinimumInfluence, title, f"a tuning of its own, then {MinimumInfluence.cost}")
     kind = ESTIMATORS[name.removesuffix("_best")]
     title = f"{kind.title}*" if name.endswith("_best") else kind.title
     return Entry(name, kind, title, kind.cost)

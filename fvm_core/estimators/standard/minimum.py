@@ -25,7 +25,7 @@ class MinimumInfluence(RelabellingEstimator):
     title = "FVM"
     suspicious = "high"
     needs = frozenset({"tuned", "validation_set"})
-    cost = "tuning, then 1 backward pass a sample; 1 to 3 more to relabel"
+    cost = "1 backward pass a sample, 1 to 3 more to relabel"
 
     def __init__(self, model: nn.Module, **options):
         refuse_training_mode(model)
