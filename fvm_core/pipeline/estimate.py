@@ -22,6 +22,8 @@ from fvm_core.pipeline.estimator_costs import Sizes, comparison_bytes, figure_ph
 
 _UMAP_START, _UMAP_PER_ROW = 8.0, 6e-3
 """Seconds that UMAP takes to compile, and per sample: on two cores 12 s for 1,200 and 31 s for 5,000."""
+_LIBRARIES, _UMAP_BYTES = 2**30, 150 * 2**20
+"""Memory of a worker that has loaded torch and the rest (0.9 GB seen), and what UMAP adds."""
 
 
 @dataclass(frozen=True)
@@ -92,10 +94,11 @@ def estimate(config: RunConfig, train: ImageDataset, val: ImageDataset) -> Estim
     per_image = 4 * influence.tapped.activation_floats
     scoring_memory = scored * bytes_per_sample(influence.tapped)
     held = 0 if device == "cpu" else min(pixels, 4 * 2**30)
-    memory = 16 * parameters + max(scoring_memory, 3 * per_image * full.train.batch_size) + held
+    # Ranking labels holds what several batches need to go down the network together.
+    memory = 16 * parameters + max(3 * scoring_memory, 3 * per_image * full.train.batch_size) + held
     memory += comparison_bytes(full, 4 * parameters, per_image, len(train))
     if device == "cpu":
-        memory += psutil.Process().memory_info().rss
+        memory += max(_LIBRARIES, psutil.Process().memory_info().rss) + (_UMAP_BYTES if full.embed else 0)
     kept = full.compare.checkpoints + full.compare.members * ("gex" in full.compare.estimators)
     disk = pixels + 4 * kept * parameters + 12 * len(full.compare.estimators) * len(train)
     disk += 8 * saved * parameters + (len(train) + len(val)) * 1500 + len(train) * (60 + 8 * saved)
