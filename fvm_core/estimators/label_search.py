@@ -26,6 +26,9 @@ _TOGETHER = 8
 _FLOATS = 2**26
 """Most values of δ that one segment holds at once (256 MiB)."""
 
+HELD_BYTES = 4 * (_PAIRS + _FLOATS)
+"""Most memory that labels on their way down take beside a batch."""
+
 
 @dataclass
 class LabelInfluence:

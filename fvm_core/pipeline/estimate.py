@@ -15,6 +15,7 @@ from fvm_core.device import resolve, training_autocast
 from fvm_core.errors import UnreadableImage
 from fvm_core.estimators.batch_size import BatchSize, bytes_per_sample
 from fvm_core.estimators.influence import DiagonalInfluence
+from fvm_core.estimators.label_search import HELD_BYTES
 from fvm_core.models.build import build_model
 from fvm_core.pipeline.defaults import complete, image_kind
 from fvm_core.pipeline.embed import FIT_ROWS
@@ -94,8 +95,8 @@ def estimate(config: RunConfig, train: ImageDataset, val: ImageDataset) -> Estim
     per_image = 4 * influence.tapped.activation_floats
     scoring_memory = scored * bytes_per_sample(influence.tapped)
     held = 0 if device == "cpu" else min(pixels, 4 * 2**30)
-    # Ranking labels holds what several batches need to go down the network together.
-    memory = 16 * parameters + max(3 * scoring_memory, 3 * per_image * full.train.batch_size) + held
+    ranking_memory = scoring_memory + HELD_BYTES
+    memory = 16 * parameters + max(ranking_memory, 3 * per_image * full.train.batch_size) + held
     memory += comparison_bytes(full, 4 * parameters, per_image, len(train))
     if device == "cpu":
         memory += max(_LIBRARIES, psutil.Process().memory_info().rss) + (_UMAP_BYTES if full.embed else 0)
