@@ -361,7 +361,8 @@ class RunConfig:
         for name, value in options.items():
             if name not in OPTIONS:
                 raise SaltflatError(f"Unknown option `{name}`; known: {', '.join(sorted(OPTIONS))}.")
-            if value is None or value == []:  # an option that can be repeated and was not given
+            not_given = isinstance(value, list) and not value  # of an option that can be repeated
+            if value is None or not_given:
                 continue
             if name == "estimator":
                 _take_estimators(values, value, solver=options.get("solver"))

@@ -18,13 +18,18 @@ def draw(run: RunFolder) -> None:
     chosen = run_settings.estimator_choice("more", names)
     if left_out:
         st.caption(left_out)
-    if not chosen:
+    figures = not run.config.compare.figures and st.toggle(
+        "The paper's figures",
+        key="more-figures",
+        help="The standard influence at every saved step, and LiSSA and TracIn at every kept checkpoint.",
+    )
+    if not chosen and not figures:
         return
-    seconds = added_seconds(run, chosen)
+    seconds = added_seconds(run, chosen, figures)
     if seconds is not None:
         st.caption(f"Takes about {wording.duration(seconds)} at the pace of this run.")
-    if st.button(f"Compute {wording.count(len(chosen), 'score')}", key="compute-more", type="primary"):
-        run.add_estimators(chosen)
+    if st.button("Compute", key="compute-more"):
+        run.add_estimators(chosen, figures=figures)
         starting.resume(run)
         frame.go("run")
 

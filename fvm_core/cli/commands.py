@@ -222,6 +222,9 @@ def compare(
     suspicious: Annotated[
         str | None, typer.Option(help="Which end of these scores is suspicious: high | low.")
     ] = None,
+    figures: Annotated[
+        bool, typer.Option("--figures", help="Also score at kept checkpoints and saved steps.")
+    ] = False,
     remove: Annotated[str | None, typer.Option(help="Take scores from a file out again.")] = None,
     review_by: Annotated[
         str | None, typer.Option(help="Have the review and the export rank by this.")
@@ -245,8 +248,8 @@ def compare(
         )
     if remove is not None:
         external.remove_external(found, remove)
-    if estimator:
-        found.add_estimators(estimator)
+    if estimator or figures:
+        found.add_estimators(estimator or [], figures=figures)
         _execute(found)
     if review_by is not None:
         choice.choose(found, review_by)

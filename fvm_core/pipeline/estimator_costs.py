@@ -48,8 +48,11 @@ def figure_phases(sizes: Sizes) -> dict[str, float]:
     return {"epochs": kept * each, "steps": steps * sum(phases("ablation_ss", sizes).values())}
 
 
-def added_seconds(run: RunFolder, names: Sequence[str]) -> float | None:
-    """How long estimators would take beside a run, by the pace of its score stage; None where it has none."""
+def added_seconds(run: RunFolder, names: Sequence[str], figures: bool = False) -> float | None:
+    """Seconds that estimators and figures would take beside a run, by the pace of its score stage.
+
+    None where it has none.
+    """
     info, config = run.info, run.config
     spent = info["stages"].get("score", {}).get("seconds")
     if not spent:
@@ -58,7 +61,8 @@ def added_seconds(run: RunFolder, names: Sequence[str]) -> float | None:
     sizes = Sizes(info["samples"] + planted, info["validation_samples"] - planted, config)
     steps = min(config.tune.saved_steps, config.tune.steps + 1)
     pace = spent / (steps * sizes.rated * _GRADIENTS)
-    return pace * sum(sum(phases(name, sizes).values()) for name in names)
+    passes = sum(sum(phases(name, sizes).values()) for name in names)
+    return pace * (passes + (sum(figure_phases(sizes).values()) if figures else 0.0))
 
 
 def comparison_bytes(config: RunConfig, model: int, per_image: int, samples: int) -> int:

@@ -91,15 +91,20 @@ class RunFolder:
         stages = {**self.info["stages"], stage: {"state": "done", "seconds": round(seconds, 3), **details}}
         self.update(stages=stages)
 
-    def add_estimators(self, names: Sequence[str]) -> None:
+    def add_estimators(self, names: Sequence[str], *, figures: bool = False) -> None:
         """Ask for further estimators: the compare stage is to be done again, for these alone.
+
+        Args:
+            names: see `saltflat run --help`.
+            figures: also ask for the scores over training and tuning.
 
         Raises:
             SaltflatError: there is no such estimator.
         """
         config = self.config
         asked = tuple(dict.fromkeys([*config.compare.estimators, *names]))
-        config = replace(config, compare=replace(config.compare, estimators=asked)).check()
+        both = {"estimators": asked, "figures": figures or config.compare.figures}
+        config = replace(config, compare=replace(config.compare, **both)).check()
         write_text(self.path / "config.toml", config.to_toml())
         self.reopen("compare")
 

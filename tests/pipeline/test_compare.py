@@ -178,7 +178,7 @@ def test_estimators_added_later_are_those_of_a_run_that_had_them_from_the_start(
     execute(later)
     assert {one.name for one in descriptions(later.path)} == OWN | {"loss", "tuned_loss"}
     before = {path: path.stat().st_mtime_ns for path in later.path.glob("*.parquet")}
-    later.add_estimators(["datainf", "tracin", "tuned_margin"])
+    later.add_estimators(["datainf", "tracin", "tuned_margin"], figures=True)
     assert not later.finished
     watch = Watch()
     execute(later, watch)
@@ -190,6 +190,8 @@ def test_estimators_added_later_are_those_of_a_run_that_had_them_from_the_start(
     assert {path: path.stat().st_mtime_ns for path in later.path.glob("*.parquet")} == before
     for name in ("datainf", "tracin", "tuned_margin"):
         assert read_result(later.path, name).equals(read_result(run.path, name)), name
+    tables = [pd.read_parquet(one.path / "figures" / "steps.parquet") for one in (later, run)]
+    pd.testing.assert_frame_equal(*tables)
 
 
 def test_what_a_run_lacks_is_told_before_anything_is_computed(tmp_path):
