@@ -69,6 +69,12 @@ SCALES = {
     ),
 }
 
+CHOSEN = (
+    "fixed before the first run: γ as in the paper, damping as the project has it by itself; none was "
+    "changed after a look at the true labels"
+)
+"""How the settings above came about; tables repeat it, so change it with them."""
+
 
 @dataclass(frozen=True)
 class Place:
@@ -105,10 +111,12 @@ class Place:
             return DatasetSpec(source, label=label), DatasetSpec(source, split="val")
         files = [self.data / f"{name}.parquet" for name in ("cifar10n_train", "cifar10_test")]
         if dataset == "noisy" or not all(file.exists() for file in files):
+            number = 100 if dataset == "noisy" else 10
+            elsewhere = "" if dataset == "noisy" else ", or name another folder with SALTFLAT_DATA"
             raise SaltflatError(
-                f"{'CIFAR-100N' if dataset == 'noisy' else 'CIFAR-10N'} is not in {self.data}. Give --cifar "
-                f"ROOT with torchvision's CIFAR files and CIFAR-N's label file, or name another folder with "
-                f"SALTFLAT_DATA."
+                f"CIFAR-{number}N is not in {self.data}. Give --cifar ROOT, a folder with torchvision's "
+                f"CIFAR files (absent ones are downloaded into it) and CIFAR-{number}_human.pt from "
+                f"https://github.com/UCSC-REAL/cifar-10-100n{elsewhere}."
             )
         train = DatasetSpec(str(files[0]), label=label, true_label="clean_label")
         return train, DatasetSpec(str(files[1]), split="val", label="label")
@@ -142,10 +150,14 @@ class Runs:
 
     Args:
         place: see `Place`; console: where progress is drawn; until: when to stop, of `time.monotonic`.
+
+    Attributes:
+        used: by folder name, the runs that were asked for and the estimators that were asked of each.
     """
 
     def __init__(self, place: Place, console: Console, until: float = float("inf")):
         self.place, self._console, self._until = place, console, until
+        self.used: dict[str, tuple[RunFolder, set[str]]] = {}
 
     def base(self, dataset: str, seed: int, estimators: tuple[str, ...]) -> RunFolder:
         """The run that trains, with at least these estimators."""
@@ -188,4 +200,5 @@ class Runs:
             with Deadline(self._console, run, self._until) as progress:
                 execute(run, progress)
                 progress.finish()
+        self.used.setdefault(name, (run, set()))[1].update(estimators)
         return run

@@ -9,7 +9,6 @@ import pandas as pd
 import streamlit as st
 
 from fvm_core.comparison import choice
-from fvm_core.comparison.agreement import disagreements
 from ui import add_estimators, comparison, external_scores, frame, guards, results, wording
 from ui.charts import boxes, compare, drawing
 
@@ -212,7 +211,7 @@ def disagree() -> None:
         one = st.selectbox("One", names, format_func=titles.get, key="one", bind="query-params")
     with right:
         other = st.selectbox("Other", names, 1, format_func=titles.get, key="other", bind="query-params")
-    rows = disagreements(scores[one].suspicion, scores[other].suspicion, TILES)
+    rows = comparison.disagreements(folder, one, other, TILES)
     if one == other or not len(rows):
         st.caption("Choose two different scores.")
         return

@@ -73,8 +73,27 @@ def recommendation(run: RunFolder) -> evidence.Recommendation:
 
 def decided(run: RunFolder, top: int) -> dict[str, tuple[evidence.Interval, int]]:
     """Precision by the user's decisions in the top of every score."""
-    state = results.store().state(run.id)
-    return {name: evidence.decided_precision(one.suspicion, state, top) for name, one in scores(run).items()}
+    return _decided(str(run.path), version(run), run.id, results.store().revision(run.id), top)
+
+
+@st.cache_data(max_entries=8, show_spinner=False)
+def _decided(
+    path: str, version: tuple, run_id: str, revision: int, top: int
+) -> dict[str, tuple[evidence.Interval, int]]:
+    state = results.store().state(run_id)
+    found = _scores(path, version)
+    return {name: evidence.decided_precision(one.suspicion, state, top) for name, one in found.items()}
+
+
+def disagreements(run: RunFolder, one: str, other: str, count: int) -> np.ndarray:
+    """The rows on which two scores differ most."""
+    return _disagreements(str(run.path), version(run), one, other, count)
+
+
+@st.cache_data(max_entries=32, show_spinner=False)
+def _disagreements(path: str, version: tuple, one: str, other: str, count: int) -> np.ndarray:
+    found = _scores(path, version)
+    return agreeing.disagreements(found[one].suspicion, found[other].suspicion, count)
 
 
 def curves(run: RunFolder, name: str, by_planted: bool) -> RankingCurves | None:

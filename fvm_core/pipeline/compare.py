@@ -230,7 +230,7 @@ def _ready(
         estimator, settings = ENTRIES[name].kind(), {"method": "self-confidence minus class threshold"}
         rows = context.rated.usable()
         pairs = [(torch.from_numpy(found[rows]), context.rated.labels[torch.from_numpy(rows)])]
-        return estimator.fit(pairs), settings, lambda rows: torch.from_numpy(found[rows])
+        return estimator.fit(pairs), settings, lambda rows: torch.from_numpy(found[rows]).to(context.device)
     else:
         estimator, settings = build(context, name)
     state = folder / "state.safetensors"

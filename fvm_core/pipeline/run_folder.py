@@ -112,6 +112,14 @@ class RunFolder:
         """Have a stage done again by the next `execute`."""
         self.update(stages={name: value for name, value in self.info["stages"].items() if name != stage})
 
+    def spent(self, stage: str) -> float:
+        """Seconds that all attempts at a stage have taken so far."""
+        return self.info.get("spent", {}).get(stage, 0.0)
+
+    def spend(self, stage: str, seconds: float) -> None:
+        """Note the seconds of all attempts at a stage."""
+        self.update(spent={**self.info.get("spent", {}), stage: round(seconds, 3)})
+
     def done(self, stage: str) -> bool:
         """Whether a stage is finished (or was left out with a reason)."""
         return self.info["stages"].get(stage, {}).get("state") in {"done", "skipped"}

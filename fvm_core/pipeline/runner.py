@@ -98,11 +98,14 @@ def _execute(
             continue
         progress.log(f"Stage {stage} starts.")
         progress.update(stage, 0, 0)
-        begun = time.monotonic()
-        details = work(context)
-        if device == "cuda":
-            torch.cuda.synchronize()
-        seconds = time.monotonic() - begun
+        before, begun = run.spent(stage), time.monotonic()
+        try:
+            details = work(context)
+        finally:
+            if device == "cuda":
+                torch.cuda.synchronize()
+            seconds = before + time.monotonic() - begun
+            run.spend(stage, seconds)
         run.update(peak_memory_bytes=max(run.info.get("peak_memory_bytes", 0), peak_memory(device)))
         run.finish(stage, seconds, **details)
         progress.log(f"Stage {stage} is done after {seconds:.1f} s.")

@@ -7,7 +7,6 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -25,7 +24,7 @@ BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 @pytest.fixture
 def modules(monkeypatch):
     monkeypatch.syspath_prepend(str(BENCHMARKS))
-    names = ("paper_reference", "paper_runs", "paper_tables")
+    names = ("paper_reference", "paper_runs", "paper_report", "paper_tables")
     for name in names:
         sys.modules.pop(name, None)
     found = [importlib.import_module(name) for name in names]
@@ -67,7 +66,7 @@ def call(modules, folder, *words):
     import typer
 
     app = typer.Typer()
-    app.command()(modules[2].main)
+    app.command()(modules[-1].main)
     places = ["--work", folder / "work", "--results", folder / "results", "--device", "cpu"]
     return CliRunner().invoke(app, [str(word) for word in (*words, *places)])
 
@@ -89,27 +88,59 @@ def test_tables_hold_what_the_runs_hold_and_share_them(modules, data):
     before = (run.checkpoints / "theta_star.safetensors").stat().st_mtime_ns
     assert call(modules, data, "--table", 11).exit_code == 0
     assert (run.checkpoints / "theta_star.safetensors").stat().st_mtime_ns == before
+    text = (data / "results" / "paper_table_11_small.md").read_text()
+    assert "20 samples (paper 1,000), ROC AUC" in text
     smaller = RunFolder.open(data / "work" / "small" / "worst-0-val40")
     assert smaller.config.train.epochs == 0 and smaller.info["validation_samples"] == 40
 
 
-def test_a_deadline_stops_and_the_same_call_goes_on(modules, data):
+def stopping_at(kind, stage):
+    """The progress of the benchmark, out of time when a stage begins."""
+
+    class Stopping(kind):
+        def update(self, current, done, total):
+            if current == stage:
+                self._until = 0
+            super().update(current, done, total)
+
+    return Stopping
+
+
+def test_a_deadline_stops_and_the_same_call_goes_on_to_the_same_figures(modules, data, monkeypatch):
     stopped = call(modules, data, "--table", 6, "--minutes", 0.0001)
     assert stopped.exit_code == 3
     assert "the same command goes on from here" in stopped.output
-    assert not (data / "results").exists()
+    with monkeypatch.context() as patch:
+        for stage in ("tune", "compare"):
+            patch.setattr(modules[1], "Deadline", stopping_at(modules[1].Deadline, stage))
+            assert call(modules, data, "--table", 6).exit_code == 3
+            assert not (data / "results").exists()
     assert call(modules, data, "--table", 6).exit_code == 0
-    again = {**modules[2].TABLES}
-    assert set(again) == {1, 2, 3, 6, 10, 11, 12, 13}
-    rows = json.loads((data / "results" / "paper_table_6_small.json").read_text())["rows"]
-    assert len(rows) == 4 and all(np.isfinite(row["found"]["Worst, AP"][0]) for row in rows)
+    whole = data / "whole"
+    assert call(modules, whole, "--table", 6).exit_code == 0
+    tables = [json.loads((at / "results" / "paper_table_6_small.json").read_text()) for at in (data, whole)]
+    assert len(tables[0]["rows"]) == 4
+    assert tables[0]["rows"] == tables[1]["rows"]
+    assert "stopped in between" in tables[0]["facts"]["seconds"]
+    assert "stopped in between" not in tables[1]["facts"]["seconds"]
+
+
+def test_what_is_above_what_is_said_in_words(modules):
+    report = modules[2]
+    values = {"lissa": 60, "ekfac": 71, "gex": 75, "vm": 70, "fvm": 72}
+    rows = [report.Row(key.upper(), key, {"Worst": [value - 1, value + 1]}) for key, value in values.items()]
+    assert report.findings(rows) == [
+        "Worst: FVM is above VM (72.00 and 70.00); VM is above LISSA, not above EKFAC. Above FVM: GEX (75.00)."
+    ]
 
 
 def test_missing_data_and_unknown_names_are_told(modules, data):
     missing = call(modules, data, "--table", 3)
     assert missing.exit_code == 1
-    assert "CIFAR-100N is not in" in missing.output and "--cifar" in missing.output
+    told = " ".join(missing.output.split())
+    assert "CIFAR-100N is not in" in told and "--cifar ROOT" in told and "CIFAR-100_human.pt" in told
     assert call(modules, data, "--table", 4).exit_code == 2
+    assert call(modules, data, "--table", 6, "--datasets", "aggre").exit_code == 2
     assert "No data set 'best'" in call(modules, data, "--table", 1, "--datasets", "best").output
 
 

@@ -75,8 +75,10 @@ def test_interrupted_again_and_again(finished_run, tmp_path):
     for stage, count in (("train", 2), ("tune", 3), ("score", 4), ("relabel", 2)):
         with pytest.raises(Cancelled):
             execute(run, StopsAt(stage, count))
+    before = run.spent("relabel")
     execute(run)
     same_results(run, finished_run)
+    assert run.info["stages"]["relabel"]["seconds"] > before > 0
 
 
 def test_finished_stages_are_not_done_again(finished_run, tmp_path):
