@@ -9,6 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from fvm_core.comparison import choice
+from fvm_core.pipeline.estimators import entry
 from ui import add_estimators, comparison, external_scores, frame, guards, results, wording
 from ui.charts import boxes, compare, drawing
 
@@ -299,6 +300,8 @@ if wrong.size:
             else " The checkpoint has never seen them, which flatters scores of the trained model."
         )
     )
+for name, reason in run.info["stages"].get("compare", {}).get("failed", {}).items():
+    st.warning(f"{entry(name).title} could not be computed. {wording.in_markdown(reason)}")
 flagged = run.info.get("summary", {}).get("flagged", 0)
 table(max(flagged, 100))
 choose()

@@ -53,6 +53,8 @@ def comparison_table(run: RunFolder) -> Iterator[Table | str]:
         cells.append("–" if about.peak_memory_bytes is None else size(about.peak_memory_bytes))
         table.add_row(f"{about.title} ({about.name})", about.suspicious, *cells)
     yield table
+    for name, reason in run.info["stages"].get("compare", {}).get("failed", {}).items():
+        yield f"{name} could not be computed: {reason}"
     yield f"The review ranks by {scores_of(run)[chosen(run)]} ({chosen(run)})."
     yield recommend(scores, wrong, run.info.get("planted", {}).get("in_training", True)).reason
 

@@ -55,6 +55,9 @@ def compare(context: Context) -> dict:
     Estimators that need only the logits of the same model share one forward pass; all others have their
     fit and every chunk of samples kept while they are at work, so that a stop loses little.
 
+    Returns:
+        `estimators` and `failed`: name to the reason, for those that could not be computed.
+
     Raises:
         SaltflatError: the run lacks what an estimator needs; told before anything is computed.
     """
@@ -74,16 +77,21 @@ def compare(context: Context) -> dict:
         group = [name for name in wanted if ENTRIES[name].by_logits and model in ENTRIES[name].kind.needs]
         if group:
             _by_logits(context, group, model, meter, at_once)
+    failed = {}
     for name in wanted:
         if not ENTRIES[name].by_logits:
-            _one(context, name, meter, at_once)
+            try:
+                _one(context, name, meter, at_once)
+            except SaltflatError as error:  # such as a recursion that diverges: the others go on
+                failed[name] = str(error)
+                context.progress.log(f"{ENTRIES[name].title} failed: {error}")
     if settings.figures:
         meter.begin(FIGURES)
         context.run.add_history("compare", {"estimator": FIGURES, "title": "Scores over training and tuning"})
         figures(context, _work(context, FIGURES), meter.tell, fitted, at_once)
         shutil.rmtree(_work(context, FIGURES), ignore_errors=True)
     meter.end()
-    return {"estimators": list(settings.estimators)}
+    return {"estimators": list(settings.estimators), "failed": failed}
 
 
 def fitted(context: Context, estimator: Estimator, tell: Tell) -> Estimator:

@@ -89,6 +89,12 @@ def test_disagreements_lead_to_the_review(workspace, run):
     assert "Only 2 chosen samples ✕" in labels(app)
 
 
+def test_a_score_that_failed_is_told(workspace, run):
+    run.finish("compare", 3.0, failed={"lissa": "LiSSA diverged at step 5 of 9."})
+    app = opened(workspace, "compare", run.path.name)
+    assert "LiSSA could not be computed" in app.warning[0].value
+
+
 def test_scores_of_another_tool_join_and_go(workspace, run, tmp_path):
     path = tmp_path / "other.csv"
     pd.DataFrame({"id": run.scores["id"], "label_quality": np.linspace(0, 1, 300)}).to_csv(path, index=False)

@@ -210,6 +210,19 @@ def test_what_a_run_lacks_is_told_before_anything_is_computed(tmp_path):
         execute(RunFolder.create(tmp_path / "other", other))
 
 
+def test_one_that_diverges_does_not_stop_the_others(tmp_path):
+    compare = CompareConfig(
+        estimators=("lissa", "datainf"), lissa_matrix="hessian", lissa_damping=0.0, lissa_depth=300
+    )
+    run = execute(RunFolder.create(tmp_path / "run", few_epochs(compare=compare)))
+    assert run.finished
+    names = {one.name for one in descriptions(run.path)}
+    assert "datainf" in names and "lissa" not in names
+    (reason,) = run.info["stages"]["compare"]["failed"].values()
+    assert "LiSSA diverged at step" in reason
+    assert list(run.info["stages"]["compare"]["failed"]) == ["lissa"]
+
+
 def test_a_checkpoint_has_not_learnt_the_planted_samples(run, tmp_path):
     config = few_epochs(compare=CompareConfig(planted=0.2))
     given = replace(config.model, checkpoint=str(run.checkpoints / "theta_star.safetensors"))
