@@ -253,18 +253,19 @@ def over_training_and_tuning() -> None:
     epochs, steps, quantiles = (
         draw(folder) for draw in (comparison.over_epochs, comparison.over_steps, comparison.clean_boxes)
     )
+    measured = "" if with_truth else " Measured on the planted labels."
     if epochs is not None:
         drawing.titled(
             "When in training do standard scores work?",
             "ROC AUC of LiSSA and TracIn at kept checkpoints beside the validation accuracy: they rise and "
-            "fall together while the model learns, then memorises (the paper's figure 2).",
+            f"fall together while the model learns, then memorises (the paper's figure 2).{measured}",
         )
         drawing.show(compare.over_epochs(epochs), "epochs", "Areas and validation accuracy over epochs")
     if steps is not None:
         drawing.titled(
             "What does tuning do to the old and the new influence?",
             "ROC AUC over tuning steps: in the paper the standard influence falls while the new one rises "
-            "(figure 3a).",
+            f"(figure 3a).{measured}",
         )
         drawing.show(compare.over_steps(steps), "steps", "Areas of both influences over tuning steps")
     if quantiles is not None:
