@@ -44,6 +44,11 @@ class Workspace:
                     f"The folder {folder} can't be made ({error.strerror}). Set the environment variable "
                     "SALTFLAT_HOME to a folder that can be written."
                 ) from None
+        if not os.access(self.path, os.W_OK | os.X_OK):
+            raise SaltflatError(
+                f"The folder {self.path} can't be written. Set the environment variable SALTFLAT_HOME to a "
+                "folder that can be."
+            )
         return self
 
     @property

@@ -1,11 +1,13 @@
 import json
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
-from fvm_core.atomic import replacing, write_json, write_text
+from fvm_core.atomic import replacing, sweep, write_json, write_text
 
 
 def names(folder) -> list[str]:
@@ -84,3 +86,29 @@ def test_threads_that_write_the_same_file_do_not_meet(tmp_path):
     assert len(set(path.read_text())) == 1
     assert len(path.read_text()) == 50_000
     assert names(tmp_path) == ["t.txt"]
+
+
+_KILLED = """
+import os, signal, sys
+from fvm_core.atomic import replacing
+with replacing(sys.argv[1]) as temporary:
+    temporary.write_bytes(b"half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.fault("SIGKILL while a file is written")
+@pytest.mark.parametrize("name", ["thumbnails.bin", "scores.parquet", "run.json", "plain", "a.b.c"])
+def test_what_a_killed_writer_left_is_swept_and_that_of_a_living_one_stays(tmp_path, name):
+    place = tmp_path / "deep" / name
+    done = subprocess.run([sys.executable, "-c", _KILLED, str(place)], check=False)
+    assert done.returncode == -9
+    (tmp_path / ".part").touch()
+    (tmp_path / "my.part.txt").touch()
+    assert len(names(tmp_path / "deep")) == 1
+    with replacing(tmp_path / "deep" / "mine.bin") as temporary:
+        temporary.write_bytes(b"new")
+        assert sweep(tmp_path) == 1
+        assert names(tmp_path / "deep") == [temporary.name]
+    assert names(tmp_path / "deep") == ["mine.bin"]
+    assert {".part", "my.part.txt"} <= {*names(tmp_path)}

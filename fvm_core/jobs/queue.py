@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import platform
-import signal
 import subprocess
 import sys
 import time
@@ -16,9 +14,10 @@ import psutil
 from filelock import FileLock
 from sqlalchemy import Column, Float, Integer, String, Table, Text, insert, select, update
 
-from fvm_core.database import connect, metadata
+from fvm_core.database import connect, metadata, reading, writing
 from fvm_core.errors import SaltflatError
-from fvm_core.pipeline.run_folder import RunFolder
+from fvm_core.jobs.processes import alive, ask_to_end, detached, kill
+from fvm_core.runs.run_folder import RunFolder
 from fvm_core.workspace import Workspace
 
 ACTIVE = ("queued", "running")
@@ -100,7 +99,7 @@ class JobQueue:
             last = self.latest(path)
             if last and last.state in ACTIVE:
                 raise SaltflatError(f"{run.name} is already {last.state}.")
-            with self._engine.begin() as connection:
+            with writing(self._engine, jobs) as connection:
                 row = {
                     "run_path": path,
                     "device": device,
@@ -114,7 +113,7 @@ class JobQueue:
 
     def get(self, job_id: int) -> Job:
         """One job; raises `SaltflatError` if there is none of that number."""
-        with self._engine.connect() as connection:
+        with reading(self._engine) as connection:
             row = connection.execute(select(jobs).where(jobs.c.id == job_id)).mappings().first()
         if row is None:
             raise SaltflatError(f"There is no job {job_id}.")
@@ -123,13 +122,13 @@ class JobQueue:
     def latest(self, run_path: str | Path) -> Job | None:
         """The newest job of a run folder."""
         query = select(jobs).where(jobs.c.run_path == str(Path(run_path).resolve()))
-        with self._engine.connect() as connection:
+        with reading(self._engine) as connection:
             row = connection.execute(query.order_by(jobs.c.id.desc()).limit(1)).mappings().first()
         return Job(**row) if row else None
 
     def all(self) -> list[Job]:
         """Every job, newest first."""
-        with self._engine.connect() as connection:
+        with reading(self._engine) as connection:
             rows = connection.execute(select(jobs).order_by(jobs.c.id.desc())).mappings().all()
         return [Job(**row) for row in rows]
 
@@ -147,7 +146,8 @@ class JobQueue:
                 self.write(job_id, state="cancelled", ended=time.time())
             elif job.state == "running":
                 self.write(job_id, cancel_asked=time.time())
-                _signal_group(job, signal.SIGTERM)
+                if _alive(job):
+                    ask_to_end(job.pid)
         self.reconcile()
 
     def reconcile(self) -> None:
@@ -168,7 +168,7 @@ class JobQueue:
                     error = "" if job.cancel_asked else "The worker process ended without a word."
                     self.write(job.id, state=state, error=error, ended=time.time())
                 elif job.cancel_asked and time.time() - job.cancel_asked > GRACE_SECONDS:
-                    _signal_group(job, signal.SIGKILL)
+                    kill(job.pid)
             busy = {job.device for job in (self.get(job.id) for job in here) if job.state == "running"}
             for job in reversed(here):
                 if job.state == "queued" and job.device not in busy:
@@ -177,7 +177,7 @@ class JobQueue:
 
     def write(self, job_id: int, **values: object) -> None:
         """Set columns of one job."""
-        with self._engine.begin() as connection:
+        with writing(self._engine, jobs) as connection:
             connection.execute(update(jobs).where(jobs.c.id == job_id).values(values))
 
     def _start(self, job: Job) -> None:
@@ -188,7 +188,7 @@ class JobQueue:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                start_new_session=True,
+                **detached(),
                 cwd=Path(__file__).parents[2],
                 env={**os.environ, "SALTFLAT_HOME": str(self.workspace.path.resolve())},
             )
@@ -205,18 +205,4 @@ class JobQueue:
 
 
 def _alive(job: Job) -> bool:
-    """Whether the worker still runs; the start time tells it from a later process of the same number."""
-    if job.pid is None:
-        return False
-    try:
-        process = psutil.Process(job.pid)
-        same = abs(process.create_time() - (job.pid_started or 0)) < 2
-        return same and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
-
-
-def _signal_group(job: Job, number: int) -> None:
-    if _alive(job):
-        with contextlib.suppress(ProcessLookupError):  # it may end in between
-            os.killpg(job.pid, number)
+    return alive(job.pid, job.pid_started)

@@ -8,14 +8,17 @@ import threading
 import time
 import traceback
 
+from fvm_core.database import DatabaseError
 from fvm_core.errors import Cancelled, SaltflatError
 from fvm_core.jobs.queue import JobQueue
-from fvm_core.pipeline.run_folder import RunFolder
 from fvm_core.pipeline.runner import execute
+from fvm_core.runs.run_folder import RunFolder
 from fvm_core.workspace import Workspace
 
 WRITE_SECONDS = 0.5
 HEARTBEAT_SECONDS = 5
+PATIENCE_SECONDS = 120
+"""How long the last word of a job waits for a database that is being restarted."""
 
 
 class JobProgress:
@@ -52,7 +55,12 @@ class JobProgress:
         while not self._stop.wait(WRITE_SECONDS):
             state = self._state
             if state != written or time.monotonic() - last > HEARTBEAT_SECONDS:
-                self._write(state)
+                try:
+                    self._write(state)
+                    if self._queue.get(self._job).cancel_asked:  # where no signal says so
+                        self.cancelled.set()
+                except DatabaseError:
+                    continue  # it may be restarting; the next look writes what is so then
                 written, last = state, time.monotonic()
 
     def _write(self, state: tuple[str, int, int]) -> None:
@@ -91,8 +99,20 @@ def work(job_id: int, workspace: Workspace) -> str:
         run.log(traceback.format_exc())
     finally:
         progress.close()
-    queue.write(job_id, state=state, error=error, ended=time.time())
+    _last_word(queue, job_id, state, error)
     return state
+
+
+def _last_word(queue: JobQueue, job_id: int, state: str, error: str) -> None:
+    """Write how the job ended, also when the database comes back only after a while."""
+    begun = time.monotonic()
+    while True:
+        try:
+            return queue.write(job_id, state=state, error=error, ended=time.time())
+        except DatabaseError:
+            if time.monotonic() - begun > PATIENCE_SECONDS:
+                raise
+            time.sleep(1)
 
 
 def main() -> None:

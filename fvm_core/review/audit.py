@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from fvm_core.pipeline.run_folder import RunFolder
 from fvm_core.review.decisions import DecisionStore
 from fvm_core.review.table_files import write_frame
+from fvm_core.runs.run_folder import RunFolder
 
 _TEXTS = {
     "reviewer": "reviewer",

@@ -14,11 +14,13 @@ from fvm_core.data import open_spec
 from fvm_core.data.dataset import ImageDataset
 from fvm_core.data.wording import listing
 from fvm_core.errors import SaltflatError
-from fvm_core.pipeline.run_folder import RunFolder
+from fvm_core.pipeline.data_changes import warning as changed_data
 from fvm_core.review.audit import audit_table, iso_times, write_audit
 from fvm_core.review.class_folders import write_class_folders
 from fvm_core.review.decisions import DecisionStore
+from fvm_core.review.spreadsheet import check_format, spreadsheet_safe
 from fvm_core.review.table_files import COLUMNS, FORMATS, export_bytes, format_of, read_export, write_export
+from fvm_core.runs.run_folder import RunFolder
 
 __all__ = [
     "COLUMNS",
@@ -55,6 +57,7 @@ class ExportSummary:
         changed: rows whose clean label differs from the given one.
         paths: the file or folder, then the audit file where there are events.
         without_image: rows that class folders leave out because their image can't be read.
+        notice: what has changed in the data since the run, None where it is as it was.
     """
 
     rows: int
@@ -62,6 +65,7 @@ class ExportSummary:
     changed: int
     paths: tuple[Path, ...]
     without_image: int = 0
+    notice: str | None = None
 
 
 def export_table(
@@ -149,6 +153,7 @@ def export(
     format: str | None = None,
     accept_above: float | None = None,
     decisions_only: bool = False,
+    for_spreadsheets: bool = False,
     dataset: ImageDataset | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> ExportSummary:
@@ -162,24 +167,33 @@ def export(
         format: one of `FORMATS` or `folders`, whatever the ending says.
         accept_above: see `export_table`.
         decisions_only: see `export_table`.
+        for_spreadsheets: put an apostrophe before what a spreadsheet would run as a formula; CSV and TSV
+            only.
         dataset: the training set, for class folders; None opens it as the run's settings say.
         progress: told (done, total) while images are written.
 
     Raises:
-        SaltflatError: unknown ending, nothing to export yet, or a place that can't be written.
+        SaltflatError: unknown ending, nothing to export yet, a place that can't be written, or class
+            folders of data that has changed since the run.
     """
     out = Path(out).resolve()
     chosen = _chosen_format(out, format)
+    if for_spreadsheets:
+        check_format(chosen)
+    notice = changed_data(run) if dataset is None else None
+    if notice and chosen == FOLDERS:
+        raise SaltflatError(f"{notice} Class folders copy its images: put the data back, or export a table.")
     table = export_table(run, store, accept_above=accept_above, decisions_only=decisions_only)
     without_image = 0
     if chosen == FOLDERS:
         dataset = open_spec(run.config.train_data) if dataset is None else dataset
         without_image = write_class_folders(table, dataset, out, progress).without_image
     else:
-        write_export(table, out, chosen)
+        write_export(spreadsheet_safe(table) if for_spreadsheets else table, out, chosen)
     paths = [out]
     events = audit_table(run, store)
     if len(events):
+        events = spreadsheet_safe(events) if for_spreadsheets else events
         name = out.name if chosen == FOLDERS else out.stem
         paths.append(write_audit(events, out.with_name(f"{name}.audit.csv")))
     counted = table["status"].value_counts()
@@ -189,6 +203,7 @@ def export(
         changed=int((table["clean_label"] != table["given_label"]).sum()),
         paths=tuple(paths),
         without_image=without_image,
+        notice=notice,
     )
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,13 +16,36 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from filelock import FileLock, Timeout
 
 from fvm_core.atomic import replacing, write_json, write_text
 from fvm_core.config import RunConfig
-from fvm_core.errors import SaltflatError
+from fvm_core.errors import DamagedFile, SaltflatError
+from fvm_core.estimators import registry
+from fvm_core.runs import metrics_json, run_json
+from fvm_core.runs.stage_files import STAGES
+from fvm_core.shapes import amount, fault, finite
+from fvm_core.stored import read_schema, read_table
 
-STAGES = ("prepare", "train", "tune", "curvature", "score", "relabel", "compare", "embed")
-"""The stages in their order; each is either done or not, nothing in between is read by others."""
+__all__ = ["STAGES", "RunFolder"]
+
+BACKED_UP = (run_json.FILE, "config.toml")
+"""Files that no stage can make again: beside each stands a copy with `.bak` behind its name."""
+
+_TUNED = {"step": amount, "val_loss": finite, "sharpness": (finite, type(None)), "val_accuracy": finite}
+_POINTS = {
+    "train": {
+        "epoch": amount,
+        "loss": finite,
+        "accuracy": finite,
+        "val_loss": finite,
+        "val_accuracy": finite,
+    },
+    "tune": _TUNED,
+    "saved": _TUNED,
+    "compare": {"estimator": str, "title": str},
+}
+"""What a live point of each stage holds."""
 
 
 class RunFolder:
@@ -33,39 +59,93 @@ class RunFolder:
         self.path = Path(path)
 
     @classmethod
-    def create(cls, path: str | Path, config: RunConfig) -> RunFolder:
-        """Make the folder, `config.toml` and `run.json`; raises `SaltflatError` if it holds a run."""
+    def create(
+        cls, path: str | Path, config: RunConfig, *, estimate: dict[str, float] | None = None
+    ) -> RunFolder:
+        """Make the folder with `config.toml` and `run.json`, all or nothing.
+
+        Args:
+            path: of the folder.
+            config: the settings.
+            estimate: seconds by stage, from which the Run screen tells the time left.
+
+        Raises:
+            SaltflatError: it holds a run, or the place can't be written.
+        """
         run = cls(path)
-        if run.exists():
-            raise SaltflatError(f"{run.path} already holds a run. Resume it, or choose another folder.")
-        run.path.mkdir(parents=True, exist_ok=True)
+        run.refuse_used()
         config = config if config.name else config.named(run.path.resolve().name)
-        write_text(run.path / "config.toml", config.to_toml())
         info = {"id": uuid.uuid4().hex[:12], "name": config.name, "created": time.time(), "stages": {}}
-        write_json(run.path / "run.json", info)
+        info |= {"estimate": estimate} if estimate else {}
+        part = run.path.with_name(f".{run.path.name}.{os.getpid()}.new")
+        try:
+            part.mkdir(parents=True)
+            write_text(part / "config.toml", config.to_toml())
+            write_json(part / run_json.FILE, info)
+            cls(part).back_up()
+            if run.path.is_dir():  # somebody has made it already, for example to mount a disk there
+                for file in part.iterdir():
+                    file.replace(run.path / file.name)
+            else:
+                part.rename(run.path)
+        except OSError as error:
+            raise SaltflatError(
+                f"The run folder {run.path} can't be made ({error.strerror or error}). "
+                "Choose another place, or make room there."
+            ) from None
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
         return run
+
+    def refuse_used(self) -> None:
+        """Raise `SaltflatError` if no new run can be made here: there is one, or a file has the name."""
+        left = next((name for name in BACKED_UP if (self.path / f"{name}.bak").is_file()), None)
+        if self.exists() or left:
+            raise SaltflatError(f"{self.path} already holds a run. Resume it, or choose another folder.")
+        if self.path.exists() and not self.path.is_dir():
+            raise SaltflatError(f"{self.path} is a file. Choose a folder for the run, or a new name.")
 
     @classmethod
     def open(cls, path: str | Path) -> RunFolder:
         """An existing run; raises `SaltflatError` if there is none."""
         run = cls(path)
         if not run.exists():
+            if (run.path / f"{run_json.FILE}.bak").is_file():
+                raise SaltflatError(
+                    f"{run.path} has lost its run.json. `saltflat doctor {run.path} --redo` puts it back."
+                )
             raise SaltflatError(f"{run.path} is not a run folder: it has no run.json.")
         return run
 
     def exists(self) -> bool:
         """Whether there is a run here."""
-        return (self.path / "run.json").is_file()
+        return (self.path / run_json.FILE).is_file()
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Be the only one who works on the run.
+
+        Raises:
+            SaltflatError: another process does, or the folder can't be written.
+        """
+        try:
+            with FileLock(self.path / ".lock", timeout=0):
+                yield
+        except Timeout:
+            raise SaltflatError(
+                f"Another process is working on {self.path}. Wait for it or cancel it."
+            ) from None
 
     # What is known about the run
 
     @property
     def info(self) -> dict:
-        """`run.json`: id, name, created, versions, data, timings, peak memory, stages."""
-        try:
-            return json.loads((self.path / "run.json").read_text(encoding="utf-8"))
-        except (FileNotFoundError, json.JSONDecodeError) as error:
-            raise SaltflatError(f"{self.path / 'run.json'} can't be read: {error}.") from None
+        """`run.json`: id, name, created, versions, data, timings, peak memory, stages.
+
+        Raises:
+            DamagedFile: it can't be read, or lacks something.
+        """
+        return run_json.read(self.path / run_json.FILE)
 
     @property
     def id(self) -> str:
@@ -79,17 +159,40 @@ class RunFolder:
 
     @property
     def config(self) -> RunConfig:
-        """The settings it runs with."""
-        return RunConfig.read(self.path / "config.toml")
+        """The settings it runs with.
+
+        A file that ends between two lines is good TOML, and what is missing would become defaults: its copy,
+        which goes on, tells.
+
+        Raises:
+            SaltflatError: the file can't be read, or was cut off.
+        """
+        path = self.path / "config.toml"
+        found = RunConfig.read(path)
+        copy = path.with_name(f"{path.name}.bak")
+        try:
+            content, whole = path.read_bytes(), copy.read_bytes()
+        except OSError:  # no copy yet
+            return found
+        if len(content) < len(whole) and whole.startswith(content):
+            raise SaltflatError(f"{path}: it was cut off after {len(content):,} of {len(whole):,} bytes.")
+        return found
 
     def update(self, **values: object) -> None:
         """Set top-level fields of `run.json`."""
-        write_json(self.path / "run.json", {**self.info, **values})
+        write_json(self.path / run_json.FILE, {**self.info, **values})
+
+    def back_up(self) -> None:
+        """Keep copies of `run.json` and `config.toml`, from which they can be put back."""
+        for name in BACKED_UP:
+            with replacing(self.path / f"{name}.bak") as temporary:
+                shutil.copyfile(self.path / name, temporary)
 
     def finish(self, stage: str, seconds: float, **details: object) -> None:
         """Mark a stage as done; call it after its files are in place."""
         stages = {**self.info["stages"], stage: {"state": "done", "seconds": round(seconds, 3), **details}}
         self.update(stages=stages)
+        self.back_up()
 
     def add_estimators(self, names: Sequence[str], *, figures: bool = False) -> None:
         """Ask for further estimators: the compare stage is to be done again, for these alone.
@@ -99,18 +202,21 @@ class RunFolder:
             figures: also ask for the scores over training and tuning.
 
         Raises:
-            SaltflatError: there is no such estimator.
+            SaltflatError: there is no such estimator, or it can't be loaded; nothing is changed then.
         """
         config = self.config
+        names = [registry.plain(name) for name in names]
+        for name in names:
+            registry.find(name)
         asked = tuple(dict.fromkeys([*config.compare.estimators, *names]))
         both = {"estimators": asked, "figures": figures or config.compare.figures}
         config = replace(config, compare=replace(config.compare, **both)).check()
         write_text(self.path / "config.toml", config.to_toml())
         self.reopen("compare")
 
-    def reopen(self, stage: str) -> None:
-        """Have a stage done again by the next `execute`."""
-        self.update(stages={name: value for name, value in self.info["stages"].items() if name != stage})
+    def reopen(self, *stages: str) -> None:
+        """Have stages done again by the next `execute`."""
+        self.update(stages={name: value for name, value in self.info["stages"].items() if name not in stages})
 
     def spent(self, stage: str) -> float:
         """Seconds that all attempts at a stage have taken so far."""
@@ -152,6 +258,18 @@ class RunFolder:
         """
         return self._frame("scores.parquet", columns)
 
+    def has_column(self, name: str) -> bool:
+        """Whether `scores.parquet` has a column; raises `DamagedFile`."""
+        return name in read_schema(self.path / "scores.parquet", self._redo).names
+
+    def score_columns(self, columns: list[str]) -> pa.Table:
+        """Columns of `scores.parquet` as they are stored; raises `DamagedFile`."""
+        return self._table("scores.parquet", columns)
+
+    def figure(self, name: str) -> pd.DataFrame | None:
+        """A table of `figures/`, None where it was not computed; raises `DamagedFile`."""
+        return self._frame(f"figures/{name}") if (self.path / "figures" / name).exists() else None
+
     def trajectory(self) -> tuple[np.ndarray, np.ndarray]:
         """Saved steps (S,) and the influence (S, N) of every training sample at each."""
         return self._per_step("trajectory.parquet")
@@ -160,6 +278,12 @@ class RunFolder:
         """The influence (S, Q) of the planted samples at each saved step, None where there are none."""
         name = "planted_trajectory.parquet"
         return self._per_step(name)[1] if (self.path / name).exists() else None
+
+    def planted_wrong(self) -> np.ndarray:
+        """(Q,) which planted samples have a wrong label; empty where none are planted."""
+        if not (self.path / "planted.parquet").exists():
+            return np.zeros(0, dtype=bool)
+        return self._frame("planted.parquet", ["wrong"])["wrong"].to_numpy()
 
     def tuning(self) -> pd.DataFrame:
         """`tuning.parquet`: `step, val_loss, sharpness, val_accuracy` at each saved step."""
@@ -179,21 +303,28 @@ class RunFolder:
 
     @property
     def metrics(self) -> dict | None:
-        """`metrics.json`, or None where true labels are not known."""
-        path = self.path / "metrics.json"
-        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+        """`metrics.json`, or None where true labels are not known; raises `DamagedFile`."""
+        path = self.path / metrics_json.FILE
+        return metrics_json.read(path) if path.exists() else None
 
     def history(self, stage: str) -> list[dict]:
-        """Live points of `train` (one an epoch) or `tune` (one every few steps), also while running."""
+        """Live points of `train` (one an epoch) or `tune` (one every few steps), also while running.
+
+        Lines that are no points of that stage are left out, also the one that is being written just now.
+        """
         path = self.path / "live" / f"{stage}.jsonl"
-        if not path.exists():
+        try:
+            lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        except OSError:
             return []
         points = []
-        for line in path.read_text(encoding="utf-8").splitlines():
+        for line in lines:
             try:
-                points.append(json.loads(line))
-            except json.JSONDecodeError:
-                break  # the line that is being written just now
+                point = json.loads(line)
+            except (ValueError, RecursionError):
+                continue
+            if fault(point, _POINTS[stage]) is None:
+                points.append(point)
         return points
 
     def restart_history(self, stage: str, points: list[dict]) -> None:
@@ -208,11 +339,12 @@ class RunFolder:
             file.write(json.dumps(point) + "\n")
 
     def log_text(self, last: int = 200) -> str:
-        """The last lines of `log.txt`."""
-        path = self.path / "log.txt"
-        if not path.exists():
+        """The last lines of `log.txt`, empty where there is none."""
+        try:
+            text = (self.path / "log.txt").read_text(encoding="utf-8", errors="replace")
+        except OSError:
             return ""
-        return "\n".join(path.read_text(encoding="utf-8", errors="replace").splitlines()[-last:])
+        return "\n".join(text.splitlines()[-last:])
 
     def log(self, text: str) -> None:
         """Add a line with the time to `log.txt`."""
@@ -232,18 +364,24 @@ class RunFolder:
 
     def _per_step(self, name: str) -> tuple[np.ndarray, np.ndarray]:
         table = self._table(name)
-        values = table.column("influence").combine_chunks()
-        steps = table.column("step").to_numpy()
-        return steps, values.flatten().to_numpy(zero_copy_only=False).reshape(len(steps), -1)
+        try:
+            values = table.column("influence").combine_chunks()
+            steps = table.column("step").to_numpy()
+            return steps, values.flatten().to_numpy(zero_copy_only=False).reshape(len(steps), -1)
+        except (pa.ArrowException, KeyError, ValueError, AttributeError) as error:
+            raise DamagedFile(
+                self.path / name, f"its columns are not as they should be ({error})", self._redo
+            ) from None
 
     def _table(self, name: str, columns: list[str] | None = None) -> pa.Table:
         path = self.path / name
         if not path.exists():
             raise SaltflatError(f"{path} is not there yet: the run has not come that far. Resume it first.")
-        try:
-            return pq.read_table(path, columns=columns)
-        except pa.ArrowInvalid as error:
-            raise SaltflatError(f"{path} is damaged: {error}.") from None
+        return read_table(path, self._redo, columns)
 
     def _frame(self, name: str, columns: list[str] | None = None) -> pd.DataFrame:
         return self._table(name, columns).to_pandas()
+
+    @property
+    def _redo(self) -> str:
+        return f"Run `saltflat doctor {self.path} --redo` to have it made again."

@@ -1,7 +1,8 @@
 """Jobs in real worker processes."""
 
 import os
-import signal
+import subprocess
+import sys
 import time
 
 import psutil
@@ -10,9 +11,10 @@ import pytest
 
 from fvm_core.config import TuneConfig
 from fvm_core.errors import SaltflatError
+from fvm_core.jobs import processes
 from fvm_core.jobs import queue as queue_module
 from fvm_core.jobs.queue import JobQueue
-from fvm_core.pipeline.run_folder import RunFolder
+from fvm_core.runs.run_folder import RunFolder
 from tests.cases import tiny_config
 
 
@@ -22,7 +24,7 @@ def queue(workspace):
     yield queue
     for job in queue.all():
         if job.state == "running" and psutil.pid_exists(job.pid):
-            os.killpg(job.pid, signal.SIGKILL)
+            processes.kill(job.pid)
 
 
 def new_run(workspace, name="run", **changes):
@@ -61,6 +63,7 @@ def test_a_job_runs_and_the_next_on_the_device_waits(queue, workspace, finished_
     assert "Stage relabel is done" in first.log_text()
 
 
+@pytest.mark.fault("a run is cancelled and resumed")
 def test_cancel_keeps_what_is_done_and_resume_goes_on(queue, workspace):
     run = new_run(workspace, tune=LONG)
     waiting = new_run(workspace, "waiting")
@@ -78,11 +81,43 @@ def test_cancel_keeps_what_is_done_and_resume_goes_on(queue, workspace):
     assert "Stage train starts" not in run.log_text().split("Cancelled.")[1]
 
 
+def test_a_worker_that_no_signal_reaches_hears_of_a_cancellation_too(queue, workspace, monkeypatch):
+    """As on Windows."""
+    monkeypatch.setattr(queue_module, "ask_to_end", lambda pid: None)
+    job = queue.submit(new_run(workspace, tune=LONG), "cpu")
+    wait(queue, job, lambda job: job.phase == "tune" and job.done > 5)
+    queue.cancel(job)
+    ended = wait(queue, job, lambda job: job.state != "running", seconds=queue_module.GRACE_SECONDS)
+    assert ended.state == "cancelled"
+
+
+def test_a_kill_takes_what_the_process_has_started():
+    child = "import time; time.sleep(99)"
+    script = (
+        f"import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', {child!r}]); time.sleep(99)"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", script], **processes.detached())
+    end = time.monotonic() + 20
+    while not (children := psutil.Process(parent.pid).children()):
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    started = psutil.Process(parent.pid).create_time()
+    assert processes.alive(parent.pid, started) and not processes.alive(parent.pid, started - 60)
+    processes.kill(parent.pid)
+    parent.wait(timeout=10)
+    psutil.wait_procs(children, timeout=10)
+    assert not any(child.is_running() and child.status() != psutil.STATUS_ZOMBIE for child in children)
+    assert not processes.alive(parent.pid, started)
+    processes.kill(parent.pid)
+    processes.ask_to_end(parent.pid)
+
+
+@pytest.mark.fault("SIGKILL of a worker")
 def test_a_killed_worker_is_noticed_and_resumed_to_the_same_result(queue, workspace, finished_run):
     run = new_run(workspace)
     job = queue.submit(run, "cpu")
     wait(queue, job, lambda job: job.phase == "train" and job.done > 20)
-    os.killpg(queue.get(job).pid, signal.SIGKILL)
+    processes.kill(queue.get(job).pid)
     # Another process than the one that started the worker finds out as well.
     ended = wait(JobQueue(workspace), job, lambda job: job.state != "running")
     assert ended.state == "interrupted"
@@ -101,7 +136,7 @@ def test_a_reused_process_number_is_not_taken_for_the_worker(queue, workspace):
     queue.write(job, pid=os.getpid(), pid_started=psutil.Process().create_time() - 3600)
     queue.reconcile()
     assert queue.get(job).state == "interrupted"
-    os.killpg(real.pid, signal.SIGKILL)
+    processes.kill(real.pid)
 
 
 def test_bad_data_fails_with_words(queue, workspace, tmp_path):

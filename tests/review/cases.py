@@ -9,8 +9,8 @@ import pyarrow as pa
 
 from fvm_core.config import RunConfig
 from fvm_core.data import DatasetSpec
-from fvm_core.pipeline.run_folder import RunFolder
 from fvm_core.review.decisions import Decision, DecisionStore
+from fvm_core.runs.run_folder import RunFolder
 
 AWKWARD = [
     "",
@@ -99,3 +99,12 @@ def decide(
         rank=len(scores) - row,
     )
     store.record(run.id, [decision], who)
+
+
+def undo_last(store: DecisionStore, run: str, who: str = "ana") -> list[int]:
+    """Take back the reviewer's last command that stands; returns the rows of its events."""
+    last = store.undoable(run, who, limit=1)
+    if not last or not store.undo(run, last[0].key, who).done:
+        return []
+    audit = store.audit(run)
+    return audit.loc[(audit["batch"] == last[0].key) & (audit["action"] != "undo"), "row"].tolist()

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from fvm_core.review.audit import audit_table, iso_times, write_audit
-from tests.review.cases import AWKWARD, decide, scored_run, store_at
+from tests.review.cases import AWKWARD, decide, scored_run, store_at, undo_last
 
 COLUMNS = [
     "event",
@@ -24,7 +24,7 @@ def test_every_event_with_who_when_and_what(tmp_path):
     run, store = scored_run(tmp_path / "run", ["a", None, "c"], ["b"] * 3), store_at(tmp_path)
     decide(store, run, 2, "relabel", "b", who="ana")
     decide(store, run, 1, "exclude", who="bo")
-    store.undo(run.id, "ana")
+    undo_last(store, run.id, "ana")
     store.record("another run", [], "ana")
     table = audit_table(run, store)
     assert list(table.columns) == COLUMNS
@@ -47,7 +47,7 @@ def test_the_file_holds_the_same(tmp_path):
     run, store = scored_run(tmp_path / "run", AWKWARD, AWKWARD, ids=AWKWARD), store_at(tmp_path)
     for row, label in enumerate(AWKWARD):
         decide(store, run, row, "relabel", label, who=label)
-    store.undo(run.id, AWKWARD[-1])
+    undo_last(store, run.id, AWKWARD[-1])
     table = audit_table(run, store)
     path = write_audit(table, tmp_path / "clean.audit.csv")
     read = pd.read_csv(path, dtype=str, keep_default_na=False)

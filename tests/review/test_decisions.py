@@ -9,14 +9,14 @@ import pytest
 from fvm_core import database
 from fvm_core.errors import SaltflatError
 from fvm_core.review.decisions import STATE_OF_ACTION, Decision, DecisionStore
-from tests.review.cases import AWKWARD
+from tests.review.cases import AWKWARD, undo_last
 
 RUN = "run-1"
 
 
 @pytest.fixture
-def address(tmp_path) -> str:
-    return f"sqlite:///{tmp_path / 'saltflat.db'}"
+def address(database_address) -> str:
+    return database_address
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def test_runs_do_not_see_each_other(store):
     store.record(RUN, [one(0, key="same")], "ana")
     assert store.record("run-2", [one(5, key="same")], "ana") == 1
     assert (states(store), states(store, "run-2")) == ({0: "kept"}, {5: "kept"})
-    store.undo("run-2", "ana")
+    undo_last(store, "run-2")
     assert (states(store), states(store, "run-2")) == ({0: "kept"}, {})
 
 
@@ -80,13 +80,13 @@ def test_a_new_label_is_kept_only_for_relabelling(store):
 def test_undo_goes_back_one_by_one_and_to_the_decision_before(store):
     store.record(RUN, [one(0, "relabel", "new", score=2.5, rank=1)], "ana")
     store.record(RUN, [one(0, "exclude")], "ana")
-    undone = store.undo(RUN, "ana")
-    assert undone[["row", "action"]].to_numpy().tolist() == [[0, "exclude"]]
+    assert store.undoable(RUN, "ana")[0].action == "exclude"
+    assert undo_last(store, RUN) == [0]
     assert states(store) == {0: "relabelled"}
-    undone = store.undo(RUN, "ana")
-    assert undone["new_label"].tolist() == ["new"]
+    assert store.undoable(RUN, "ana")[0].new_label == "new"
+    assert undo_last(store, RUN) == [0]
     assert states(store) == {}
-    assert len(store.undo(RUN, "ana")) == 0
+    assert undo_last(store, RUN) == []
     audit = store.audit(RUN)
     assert audit["action"].tolist() == ["relabel", "exclude", "undo", "undo"]
     assert audit["undoes"].tolist()[2:] == [2, 1]
@@ -97,39 +97,37 @@ def test_undo_goes_back_one_by_one_and_to_the_decision_before(store):
 def test_a_batch_is_undone_together(store):
     store.record(RUN, [one(0)], "ana")
     store.record(RUN, [one(row, "exclude", batch="all") for row in range(1, 5)], "ana")
-    assert sorted(store.undo(RUN, "ana")["row"]) == [1, 2, 3, 4]
+    assert undo_last(store, RUN) == [1, 2, 3, 4]
     assert states(store) == {0: "kept"}
-    assert store.undo(RUN, "ana")["row"].tolist() == [0]
+    assert undo_last(store, RUN) == [0]
 
 
 def test_undo_takes_back_only_what_the_same_reviewer_did(store):
     store.record(RUN, [one(0), one(1)], "ana")
     store.record(RUN, [one(1, "exclude"), one(2)], "bo")
-    store.undo(RUN, "ana")
-    assert states(store) == {0: "kept", 1: "excluded", 2: "kept"}
-    store.undo(RUN, "ana")
+    assert undo_last(store, RUN) == [0]  # that on sample 1 is not what stands there
     assert states(store) == {1: "excluded", 2: "kept"}
-    assert len(store.undo(RUN, "ana")) == 0
-    assert store.undo(RUN, "bo")["row"].tolist() == [2]
+    assert undo_last(store, RUN) == []
+    assert undo_last(store, RUN, "bo") == [2]
 
 
 def test_a_decision_after_an_undo_counts_again(store):
     store.record(RUN, [one(0, "keep")], "ana")
-    store.undo(RUN, "ana")
+    undo_last(store, RUN)
     store.record(RUN, [one(0, "unsure")], "ana")
     assert states(store) == {0: "unsure"}
 
 
 def test_everything_is_there_after_the_database_was_opened_again(store, address):
     store.record(RUN, [one(0), one(1, "exclude")], "ana")
-    store.undo(RUN, "ana")
+    undo_last(store, RUN)
     revision = store.revision(RUN)
-    database._engine(address).dispose()
-    database._engine.cache_clear()
+    database.connect(address).dispose()
+    database._opened.cache_clear()
     again = DecisionStore(address)
     assert again.revision(RUN) == revision
     assert states(again) == {0: "kept"}
-    assert again.undo(RUN, "ana")["row"].tolist() == [0]
+    assert undo_last(again, RUN) == [0]
     assert states(store) == {}
 
 
@@ -139,7 +137,7 @@ def test_the_revision_grows_with_every_event_of_the_run(store):
     seen.append(store.revision(RUN))
     store.record("run-2", [one(0)], "ana")
     assert store.revision(RUN) == seen[-1]
-    store.undo(RUN, "ana")
+    undo_last(store, RUN)
     seen.append(store.revision(RUN))
     assert seen[0] == 0
     assert seen == sorted(set(seen))
@@ -170,7 +168,7 @@ def test_ten_thousand_decisions_at_once(store):
     assert store.record(RUN, decisions, "ana") == 10_000
     assert store.record(RUN, decisions, "ana") == 0
     assert set(store.counts(RUN).values()) == {2_500}
-    assert len(store.undo(RUN, "ana")) == 10_000
+    assert len(undo_last(store, RUN)) == 10_000
     assert states(store) == {}
 
 
@@ -210,13 +208,14 @@ def test_two_processes_that_write_at_once_lose_nothing(store, address):
     assert len(store.audit(RUN)) == len(rows)
 
 
-def test_threads_that_write_at_once_lose_nothing_and_undo_each_event_once(store):
+def test_threads_that_write_at_once_lose_nothing_and_undo_each_command_once(store):
     def record(row: int) -> int:
         return store.record(RUN, [one(row, key=f"k{row // 2}")], "ana")
 
     with ThreadPoolExecutor(8) as pool:
         assert sum(pool.map(record, range(60))) == 30
-        undone = [frame for frame in pool.map(lambda _: store.undo(RUN, "ana"), range(20)) if len(frame)]
-    assert len(undone) == 20
-    assert len({int(frame["id"].iloc[0]) for frame in undone}) == 20
-    assert len(states(store)) == 10
+        keys = [event.key for event in store.undoable(RUN, "ana", limit=15)] * 2
+        outcomes = list(pool.map(lambda key: store.undo(RUN, key, "ana"), keys))
+    assert sum(outcome.done for outcome in outcomes) == 15
+    assert {outcome.refusal for outcome in outcomes} == {None, "The decision has been taken back already."}
+    assert len(states(store)) == 15

@@ -1,3 +1,4 @@
+import shutil
 import time
 from dataclasses import asdict
 
@@ -6,9 +7,10 @@ import pandas as pd
 import pytest
 
 from fvm_core.errors import SaltflatError
-from fvm_core.review.decisions import Decision
+from fvm_core.review.decisions import Decision, DecisionStore
 from fvm_core.review.export import COLUMNS, ExportSummary, export, export_table, read_export
-from tests.review.cases import decide, scored_run, store_at
+from fvm_core.runs.run_folder import RunFolder
+from tests.review.cases import decide, scored_run, store_at, undo_last
 
 GIVEN = ["cat", "dog", "cat", None, "dog", "cat"]
 SUGGESTED = ["dog", "dog", "dog", "cat", "cat", "dog"]
@@ -73,7 +75,7 @@ def test_a_decision_wins_over_automatic_acceptance_until_it_is_undone(place):
         decide(store, run, 5, action)
         assert export_table(run, store, accept_above=0)["clean_label"].iloc[5] == "cat"
     for _ in range(3):
-        store.undo(run.id, "ana")
+        undo_last(store, run.id, "ana")
     assert export_table(run, store, accept_above=0)["status"].iloc[5] == "auto_relabelled"
     decide(store, run, 5, "clear")
     assert export_table(run, store)["status"].iloc[5] == "unreviewed"
@@ -123,7 +125,7 @@ def test_one_call_writes_table_and_audit(place, tmp_path):
     run, store = place
     decide(store, run, 0, "relabel", "dog")
     decide(store, run, 1, "keep")
-    store.undo(run.id, "ana")
+    undo_last(store, run.id, "ana")
     done = export(run, store, tmp_path / "new" / "clean.labels.csv", accept_above=99.5)
     folder = (tmp_path / "new").resolve()
     paths = (folder / "clean.labels.csv", folder / "clean.labels.audit.csv")
@@ -149,3 +151,19 @@ def test_the_ending_decides_unless_a_format_is_given(place, tmp_path):
         export(run, store, tmp_path / "labels.xlsx")
     with pytest.raises(SaltflatError, match=r"'excel'.*csv"):
         export(run, store, tmp_path / "labels.csv", format="excel")
+
+
+@pytest.mark.fault("the data was changed after the run, then labels are exported")
+def test_data_that_changed_since_the_run_is_told_and_not_copied(finished_run, tmp_path, workspace):
+    run = RunFolder(tmp_path / "run")
+    shutil.copytree(finished_run.path, run.path)
+    store = DecisionStore(workspace.database)
+    assert export(run, store, tmp_path / "a.csv").notice is None
+    data = run.info["data"]
+    run.update(data={**data, "train": {**data["train"], "fingerprint": "of other images"}})
+    done = export(run, store, tmp_path / "b.csv")
+    assert "training data" in done.notice and "has changed" in done.notice
+    assert (tmp_path / "b.csv").read_bytes() == (tmp_path / "a.csv").read_bytes()
+    with pytest.raises(SaltflatError, match=r"has changed.*put the data back"):
+        export(run, store, tmp_path / "folders")
+    assert not (tmp_path / "folders").exists()

@@ -1,0 +1,1 @@
+from tests.ui.gate.conftest import quick_hashes  # noqa: F401 (a fixture)
