@@ -7,6 +7,7 @@ from typing import Protocol
 
 import torch
 
+from fvm_core.diagonal.loaders import refuse_dropping
 from fvm_core.errors import SaltflatError
 
 Progress = Callable[[str, int, int], None]
@@ -33,7 +34,7 @@ def checked(batches: Batches | None, what: str) -> Batches:
         what: `training` or `validation`, for the message.
 
     Raises:
-        SaltflatError: there are none, or they can be iterated only once.
+        SaltflatError: there are none, they can be iterated only once, or a loader leaves samples out.
     """
     if batches is None:
         raise SaltflatError(f"This estimator needs the {what} set: give its batches to fit().")
@@ -42,6 +43,7 @@ def checked(batches: Batches | None, what: str) -> Batches:
             f"The {what} batches can be iterated only once, and this estimator goes through them several "
             f"times. Give a list or a DataLoader."
         )
+    refuse_dropping(batches, what)
     if not len(batches):
         raise SaltflatError(f"The {what} set is empty.")
     return batches

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from fvm_core.estimators.standard.batches import Batches, Progress, placed
-from fvm_core.estimators.standard.inverse import InverseCurvature
-from fvm_core.estimators.standard.per_sample import gradient_slices, visit_layers
-from fvm_core.estimators.standard.vectors import Vector
+from fvm_core.curvature.batches import Batches, Progress, placed
+from fvm_core.curvature.inverse import InverseCurvature
+from fvm_core.curvature.per_sample import gradient_slices, visit_layers
+from fvm_core.curvature.vectors import Vector
+from fvm_core.diagonal.arguments import check_damping
+from fvm_core.errors import one_of
 from fvm_core.layers.passes import Tap
 from fvm_core.layers.registry import Inputs
 from fvm_core.layers.tapped import TappedModel
@@ -19,7 +21,8 @@ from fvm_core.layers.tapped import TappedModel
 class DataInf(InverseCurvature):
     """`(1/n) Σ_i (g_i g_iᵀ + λ_l)⁻¹ v = 1/(n λ_l) Σ_i [v − (v·g_i)/(λ_l + ‖g_i‖²) g_i]` per tensor l.
 
-    `λ_l = damping · mean g²` over samples and elements (appendix B.1). Gradients of a few samples of one
+    `λ_l = damping · mean g²` over samples and elements (appendix B.1), l being a parameter tensor as in the
+    authors' code, where the paper says layer. Gradients of a few samples of one
     layer are held at a time. A tensor that no sample's gradient reaches gives 0.
 
     Args:
@@ -28,13 +31,13 @@ class DataInf(InverseCurvature):
         damping_kind: `relative` or `absolute`.
 
     Raises:
-        ValueError: the damping is not above 0.
+        SaltflatError: the damping is not above 0, or there is no such kind.
     """
 
     def __init__(self, model: nn.Module, *, damping: float = 0.1, damping_kind: str = "relative"):
         super().__init__(model)
-        if damping <= 0:
-            raise ValueError("DataInf divides by its damping, which has to be above 0.")
+        check_damping(damping, above_zero=True)
+        one_of(damping_kind, ("relative", "absolute"), "damping")
         self.damping = damping
         self.damping_kind = damping_kind
         self._lambda: dict[str, float] = {}
@@ -55,7 +58,7 @@ class DataInf(InverseCurvature):
             for gradients in gradient_slices(tap, inputs, delta):
                 for name, gradient in gradients.items():
                     if self._lambda[name] > 0:
-                        g = gradient.flatten(1)
+                        g = gradient.reshape(len(gradient), -1)
                         size = g.square().sum(1, keepdim=True)
                         total[name] += (g @ stacked[name].T / (self._lambda[name] + size)).T @ g
 

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from fvm_core.estimators.influence import DiagonalInfluence
-from fvm_core.estimators.standard.batches import Batches, Progress, placed
-from fvm_core.estimators.standard.inverse import InverseCurvature
-from fvm_core.estimators.standard.vectors import Vector
+from fvm_core.curvature.batches import Batches, Progress, placed
+from fvm_core.curvature.inverse import InverseCurvature
+from fvm_core.curvature.vectors import Vector
+from fvm_core.diagonal.arguments import check_damping
+from fvm_core.diagonal.influence import DiagonalInfluence
+from fvm_core.errors import one_of
 
 
 class Diagonal(InverseCurvature):
@@ -19,10 +21,15 @@ class Diagonal(InverseCurvature):
         model: see `InverseCurvature` and `TappedModel`.
         damping: see `DiagonalInfluence`.
         damping_kind: `relative` or `absolute`.
+
+    Raises:
+        SaltflatError: a damping that is none.
     """
 
     def __init__(self, model: nn.Module, *, damping: float = 0.1, damping_kind: str = "relative"):
         super().__init__(model)
+        check_damping(damping)
+        one_of(damping_kind, ("relative", "absolute"), "damping")
         self.damping = damping
         self.damping_kind = damping_kind
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -26,7 +27,13 @@ def differentiable() -> Iterator[None]:
 class _TwiceHardsigmoid(TorchFunctionMode):
     """Hardsigmoid, which torch differentiates only once, by operations that it differentiates twice."""
 
-    def __torch_function__(self, func, types, args=(), kwargs=None):
+    def __torch_function__(
+        self,
+        func: Callable[..., object],
+        types: Sequence[type],
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> object:
         kwargs = kwargs or {}
         if func is F.hardsigmoid:
             return F.relu6((args[0] if args else kwargs["input"]) + 3) / 6

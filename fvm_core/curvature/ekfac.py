@@ -7,13 +7,15 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from fvm_core.estimators.standard.batches import Batches, Progress, placed
-from fvm_core.estimators.standard.inverse import InverseCurvature
-from fvm_core.estimators.standard.kronecker import KroneckerLayer, is_factored
-from fvm_core.estimators.standard.per_sample import gradient_slices, visit_layers
-from fvm_core.estimators.standard.vectors import Vector
+from fvm_core.curvature.batches import Batches, Progress, placed
+from fvm_core.curvature.inverse import InverseCurvature
+from fvm_core.curvature.kronecker import KroneckerLayer, is_factored
+from fvm_core.curvature.per_sample import gradient_slices, visit_layers
+from fvm_core.curvature.vectors import Vector
+from fvm_core.diagonal.arguments import check_damping
+from fvm_core.errors import one_of
 from fvm_core.layers.passes import Tap, Visit
-from fvm_core.layers.registry import Inputs
+from fvm_core.layers.registry import Inputs, first
 from fvm_core.layers.tapped import TappedModel
 
 
@@ -32,7 +34,7 @@ class EKFAC(InverseCurvature):
         seed: of the drawn labels.
 
     Raises:
-        ValueError: no such Fisher matrix.
+        SaltflatError: no such Fisher matrix, or a damping that is none.
     """
 
     def __init__(
@@ -45,8 +47,9 @@ class EKFAC(InverseCurvature):
         seed: int = 0,
     ):
         super().__init__(model)
-        if fisher not in ("true", "empirical"):
-            raise ValueError(f"There is no Fisher matrix `{fisher}`; `true` and `empirical` are there.")
+        check_damping(damping)
+        one_of(damping_kind, ("relative", "absolute"), "damping")
+        one_of(fisher, ("true", "empirical"), "Fisher matrix")
         self.damping = damping
         self.damping_kind = damping_kind
         self.fisher = fisher
@@ -85,11 +88,11 @@ class EKFAC(InverseCurvature):
 
         def add_factors(tap: Tap, inputs: Inputs, delta: torch.Tensor) -> None:
             if tap.name in self._layers:
-                self._layers[tap.name].add_factors(inputs, delta)
+                self._layers[tap.name].add_factors(first(inputs), delta)
 
         def add_eigenvalues(tap: Tap, inputs: Inputs, delta: torch.Tensor) -> None:
             if tap.name in self._layers:
-                self._layers[tap.name].add_eigenvalues(inputs, delta)
+                self._layers[tap.name].add_eigenvalues(first(inputs), delta)
                 return
             for gradients in gradient_slices(tap, inputs, delta):
                 for name, gradient in gradients.items():

@@ -5,12 +5,15 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from torch import nn
-from torch.func import functional_call
 
+from fvm_core.curvature.batches import Batches, Progress, placed
+from fvm_core.curvature.values import values_of
+from fvm_core.curvature.vectors import Vector, trainable
+from fvm_core.diagonal.arguments import class_labels
 from fvm_core.errors import SaltflatError
-from fvm_core.estimators.standard.batches import Batches, Progress, placed
-from fvm_core.estimators.standard.values import refuse_training_mode, values_of
-from fvm_core.estimators.standard.vectors import Vector, trainable
+from fvm_core.layers import stateless
+from fvm_core.layers.conditions import accept, refuse_training_mode
+from fvm_core.layers.eager import unwrapped
 
 
 def mean_gradient(
@@ -29,17 +32,23 @@ def mean_gradient(
         progress: told of every batch.
 
     Raises:
-        SaltflatError: there are no samples; see `values_of`.
+        SaltflatError: there are no samples, or labels are none; see `values_of` and `check_alone`.
     """
+    model = unwrapped(model)
     refuse_training_mode(model)
     values = values_of(model) if values is None else values
     names = list(trainable(model))
     total = {name: torch.zeros_like(values[name]) for name in names}
     count = 0
     for images, labels in placed(batches, next(iter(values.values())).device, "gradient", progress):
+        if not len(images):
+            continue
+        if not count:
+            accept(model, images)
         with torch.enable_grad():
             own = {name: values[name].detach().requires_grad_() for name in names}
-            logits = functional_call(model, values | own, (images,))
+            logits = stateless.call(model, values | own, images)
+            labels = class_labels(labels, len(images), logits.shape[1])
             loss = F.cross_entropy(logits, labels, reduction="sum")
             found = torch.autograd.grad(loss, list(own.values()), allow_unused=True, materialize_grads=True)
         for name, gradient in zip(names, found, strict=True):

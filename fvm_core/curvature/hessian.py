@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
+from functools import reduce
 
 import torch
 import torch.nn.functional as F
 from torch import nn
-from torch.func import functional_call
 
-from fvm_core.estimators.differentiable import differentiable
-from fvm_core.estimators.standard.jvp import directional
-from fvm_core.estimators.standard.values import values_of
-from fvm_core.estimators.standard.vectors import Vector
+from fvm_core.curvature.differentiable import differentiable
+from fvm_core.curvature.jvp import directional
+from fvm_core.curvature.values import values_of
+from fvm_core.curvature.vectors import Vector
+from fvm_core.diagonal.arguments import class_labels
+from fvm_core.layers import stateless
+from fvm_core.layers.eager import unwrapped
 
 
 def hessian_products(
@@ -32,6 +36,7 @@ def hessian_products(
     """
     with torch.enable_grad(), differentiable():
         logits, own = _logits(model, vectors[0], images)
+        labels = class_labels(labels, len(images), logits.shape[1])
         leaves = list(own.values())
         gradients = torch.autograd.grad(
             F.cross_entropy(logits, labels),
@@ -42,8 +47,8 @@ def hessian_products(
         )
         found = []
         for vector in vectors:
-            product = sum((g * vector[name]).sum() for name, g in zip(own, gradients, strict=True))
-            found.append(_pulled(product, own, None))
+            terms = ((g * vector[name]).sum() for name, g in zip(own, gradients, strict=True))
+            found.append(_pulled(reduce(operator.add, terms), own, None))
     return found
 
 
@@ -68,9 +73,10 @@ def gauss_newton_products(
 
 
 def _logits(model: nn.Module, like: Vector, images: torch.Tensor) -> tuple[torch.Tensor, Vector]:
+    model = unwrapped(model)
     values = values_of(model)
     own = {name: values[name].detach().requires_grad_() for name in like}
-    return functional_call(model, values | own, (images,)), own
+    return stateless.call(model, values | own, images), own
 
 
 def _pulled(output: torch.Tensor, own: Vector, direction: torch.Tensor | None) -> Vector:

@@ -8,10 +8,11 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
+from fvm_core.curvature.batches import Batches, Progress, checked
+from fvm_core.curvature.vectors import Vector
 from fvm_core.errors import SaltflatError
-from fvm_core.estimators.standard.batches import Batches, Progress, checked
-from fvm_core.estimators.standard.values import refuse_training_mode
-from fvm_core.estimators.standard.vectors import Vector
+from fvm_core.layers.conditions import refuse_training_mode
+from fvm_core.layers.eager import unwrapped
 
 
 class InverseCurvature(ABC):
@@ -22,7 +23,7 @@ class InverseCurvature(ABC):
     """
 
     def __init__(self, model: nn.Module):
-        self.model = model
+        self.model = unwrapped(model)
         self._batches: Batches | None = None
 
     def fit(self, batches: Batches, *, progress: Progress | None = None) -> InverseCurvature:
@@ -32,8 +33,10 @@ class InverseCurvature(ABC):
             SaltflatError: there are none, they can be iterated only once, or the model is in training mode.
         """
         refuse_training_mode(self.model)
-        self._batches = checked(batches, "curvature")
-        self._prepare(self._batches, progress)
+        batches = checked(batches, "curvature")
+        self._batches = None  # a fit that fails leaves no half of the one before
+        self._prepare(batches, progress)
+        self._batches = batches
         return self
 
     @abstractmethod

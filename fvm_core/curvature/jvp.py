@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import operator
+from collections.abc import Callable, Sequence
+from functools import reduce
+from typing import Any
+
 import torch
 from torch import nn
-from torch.func import functional_call, jvp
+from torch.func import jvp
+from torch.overrides import TorchFunctionMode
 
-from fvm_core.estimators.differentiable import differentiable
-from fvm_core.estimators.residuals import probabilities
-from fvm_core.estimators.standard.values import refuse_training_mode, values_of
-from fvm_core.estimators.standard.vectors import Vector
+from fvm_core.curvature.differentiable import differentiable
+from fvm_core.curvature.values import values_of
+from fvm_core.curvature.vectors import Vector
+from fvm_core.diagonal.residuals import probabilities
+from fvm_core.layers import stateless
+from fvm_core.layers.conditions import refuse_training_mode
+from fvm_core.layers.eager import unwrapped
+from fvm_core.out_of_memory import keep_out_of_memory
 
 
 def directional(
@@ -28,22 +38,43 @@ def directional(
     Raises:
         SaltflatError: see `values_of`.
     """
+    model = unwrapped(model)
     refuse_training_mode(model)
     values = values_of(model) if values is None else values
     own = {name: values[name] for name in direction}
 
     def logits(moved: Vector) -> torch.Tensor:
-        return functional_call(model, values | moved, (images,))
+        return stateless.call(model, values | moved, images)
 
+    images = images.detach()
     with differentiable():
         try:
-            with torch.no_grad():
-                return jvp(logits, (own,), (direction,))
-        except torch.OutOfMemoryError:
-            raise
-        except (NotImplementedError, RuntimeError):
+            # Nothing requires a gradient, so no graph is made.
+            with torch.enable_grad(), _ForwardModeToo():
+                found = jvp(logits, (own,), (direction,))
+                return found[0], found[1]
+        except (NotImplementedError, RuntimeError) as error:
             # What torch raises for operations and user-defined functions without a forward mode.
+            keep_out_of_memory(error)
             return _by_double_backward(logits, own, direction)
+
+
+class _ForwardModeToo(TorchFunctionMode):
+    """`torch.no_grad` in a model's forward pass holds for forward-mode derivatives too, which torch takes
+    through it.
+    """
+
+    def __torch_function__(
+        self,
+        func: Callable[..., object],
+        types: Sequence[type],
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> object:
+        found = func(*args, **(kwargs or {}))
+        if func is torch._C._set_grad_enabled:
+            torch._C._set_fwd_grad_enabled(args[0])
+        return found
 
 
 def label_products(logits: torch.Tensor, moved: torch.Tensor) -> torch.Tensor:
@@ -61,7 +92,9 @@ def label_products(logits: torch.Tensor, moved: torch.Tensor) -> torch.Tensor:
     return ((p * centred).sum(1, keepdim=True) - centred).to(logits.dtype)
 
 
-def _by_double_backward(logits, own: Vector, direction: Vector) -> tuple[torch.Tensor, torch.Tensor]:
+def _by_double_backward(
+    logits: Callable[[Vector], torch.Tensor], own: Vector, direction: Vector
+) -> tuple[torch.Tensor, torch.Tensor]:
     """`J w` as the derivative of `uᵀJ w` by u."""
     with torch.enable_grad():
         own = {name: value.detach().requires_grad_() for name, value in own.items()}
@@ -70,5 +103,6 @@ def _by_double_backward(logits, own: Vector, direction: Vector) -> tuple[torch.T
         gradients = torch.autograd.grad(
             found, list(own.values()), u, create_graph=True, allow_unused=True, materialize_grads=True
         )
-        product = sum((g * direction[name]).sum() for name, g in zip(own, gradients, strict=True))
+        terms = ((g * direction[name]).sum() for name, g in zip(own, gradients, strict=True))
+        product = reduce(operator.add, terms)
         return found.detach(), torch.autograd.grad(product, u)[0]

@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from fvm_core.estimators.standard.per_sample import gradient_slices, slices
-from fvm_core.estimators.standard.vectors import Vector
+from fvm_core.curvature.per_sample import gradient_slices, slices
+from fvm_core.curvature.vectors import Vector
 from fvm_core.layers.passes import Tap
 
 
@@ -15,8 +15,8 @@ def is_factored(tap: Tap) -> bool:
     """Whether a layer's gradient is a sum of `δ aᵀ`: Linear, and Conv2d without groups, weight not frozen."""
     if "weight" not in tap.parameters:
         return False
-    kind = type(tap.module)
-    return kind is nn.Linear or (kind is nn.Conv2d and tap.module.groups == 1)
+    module = tap.module
+    return type(module) is nn.Linear or (type(module) is nn.Conv2d and module.groups == 1)
 
 
 class KroneckerLayer:
@@ -37,7 +37,7 @@ class KroneckerLayer:
         self.tap = tap
         self.weight = tap.parameters["weight"]
         self.bias = tap.parameters.get("bias")
-        weight = tap.module.weight
+        weight = tap.module.get_parameter("weight")
         rows, columns = len(weight), weight[0].numel() + (self.bias is not None)
         self._a = weight.new_zeros(columns, columns)
         self._s = weight.new_zeros(rows, rows)
@@ -81,7 +81,7 @@ class KroneckerLayer:
 
 def _rows(module: nn.Module, inputs: torch.Tensor, delta: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Of all samples, a (positions, in) and δ (positions, out)."""
-    if isinstance(module, nn.Linear):
+    if not isinstance(module, nn.Conv2d):
         return inputs.reshape(-1, inputs.shape[-1]), delta.reshape(-1, delta.shape[-1])
     # Torch keeps the padding of all modes, "same" included, in this form for F.pad.
     mode = "constant" if module.padding_mode == "zeros" else module.padding_mode
@@ -93,4 +93,5 @@ def _rows(module: nn.Module, inputs: torch.Tensor, delta: torch.Tensor) -> tuple
 def _eigenvectors(matrix: torch.Tensor) -> torch.Tensor:
     """In float64; on a device that lacks it, on the CPU."""
     exact = matrix.cpu().double() if matrix.device.type == "mps" else matrix.double()
-    return torch.linalg.eigh((exact + exact.T) / 2).eigenvectors.to(matrix)
+    found: torch.Tensor = torch.linalg.eigh((exact + exact.T) / 2).eigenvectors
+    return found.to(matrix)

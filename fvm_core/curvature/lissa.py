@@ -7,12 +7,14 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import nn
 
-from fvm_core.errors import SaltflatError
-from fvm_core.estimators.standard.batches import Batches, Progress
-from fvm_core.estimators.standard.hessian import gauss_newton_products, hessian_products
-from fvm_core.estimators.standard.inverse import InverseCurvature
-from fvm_core.estimators.standard.spectrum import largest_eigenvalue
-from fvm_core.estimators.standard.vectors import Vector, trainable
+from fvm_core.curvature.batches import Batches, Progress
+from fvm_core.curvature.hessian import gauss_newton_products, hessian_products
+from fvm_core.curvature.inverse import InverseCurvature
+from fvm_core.curvature.spectrum import largest_eigenvalue
+from fvm_core.curvature.vectors import Vector, trainable
+from fvm_core.diagonal.arguments import check_damping
+from fvm_core.errors import SaltflatError, one_of
+from fvm_core.layers.conditions import accept
 from fvm_core.solvers.base import norm
 
 _SAFETY = 1.5
@@ -46,7 +48,7 @@ class LiSSA(InverseCurvature):
         trace: (step, `‖h − h_before‖/‖h‖` since the entry before, the largest of all vectors).
 
     Raises:
-        ValueError: no such matrix, or a damping outside [0, 1).
+        SaltflatError: no such matrix, a damping outside [0, 1), or a scale or depth not above 0.
     """
 
     def __init__(
@@ -61,10 +63,11 @@ class LiSSA(InverseCurvature):
         seed: int = 0,
     ):
         super().__init__(model)
-        if matrix not in ("hessian", "gauss_newton"):
-            raise ValueError(f"There is no matrix `{matrix}`; `hessian` and `gauss_newton` are there.")
-        if not 0 <= damping < 1:
-            raise ValueError(f"LiSSA's damping is a share of the scale from 0 to below 1, not {damping}.")
+        one_of(matrix, ("hessian", "gauss_newton"), "matrix")
+        check_damping(damping, below=1)  # a share of the scale
+        for name, value in (("scale", scale), ("depth", depth)):
+            if value is not None and not value > 0:
+                raise SaltflatError(f"LiSSA's {name} is {value}; it has to be above 0.")
         self.damping = damping
         self.scale = scale
         self.depth = depth
@@ -76,8 +79,7 @@ class LiSSA(InverseCurvature):
 
     def effective_damping(self) -> float:
         """`damping · scale`, known after `fit`."""
-        self._fitted()
-        return self.damping * self.scale
+        return self.damping * self._fitted_scale()
 
     def times(self, vectors: Sequence[Vector], *, progress: Progress | None = None) -> list[Vector]:
         """`(H + λ)⁻¹ v`: a forward and backward pass a step, and one more pass twice as long per vector.
@@ -85,7 +87,7 @@ class LiSSA(InverseCurvature):
         Raises:
             SaltflatError: the recursion diverges, or `fit` has not been called.
         """
-        batches = self._fitted()
+        batches, scale = self._fitted(), self._fitted_scale()
         vectors = list(vectors)
         self.trace = []
         window = min(len(batches), max(1, self.depth // 2))
@@ -112,9 +114,10 @@ class LiSSA(InverseCurvature):
                 break
         if progress is not None:
             progress("recursion", self.depth, self.depth)
-        return [{name: value / (averaged * self.scale) for name, value in v.items()} for v in total]
+        return [{name: value / (averaged * scale) for name, value in v.items()} for v in total]
 
     def _prepare(self, batches: Batches, progress: Progress | None) -> None:
+        accept(self.model, self._example(batches))
         self.scale = self._given
         if self.scale is None:
             found = largest_eigenvalue(
@@ -126,6 +129,12 @@ class LiSSA(InverseCurvature):
                     f"Give a scale, or look whether the model's logits are finite."
                 )
             self.scale = _SAFETY * found
+
+    def _fitted_scale(self) -> float:
+        self._fitted()
+        if self.scale is None:
+            raise SaltflatError("LiSSA has no scale: call fit() again, which finds one.")
+        return self.scale
 
     def _products(self, vectors: list[Vector], images: torch.Tensor, labels: torch.Tensor) -> list[Vector]:
         products = hessian_products if self.matrix == "hessian" else gauss_newton_products
@@ -140,7 +149,7 @@ class LiSSA(InverseCurvature):
         self, vectors: list[Vector], estimates: list[Vector], images: torch.Tensor, labels: torch.Tensor
     ) -> list[Vector]:
         products = self._products(estimates, images, labels)
-        keep, scale = 1 - self.damping, self.scale
+        keep, scale = 1 - self.damping, self._fitted_scale()
         return [
             {name: v[name] + keep * h[name] - curved[name] / scale for name in v}
             for v, h, curved in zip(vectors, estimates, products, strict=True)

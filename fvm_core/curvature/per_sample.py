@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import torch
 
-from fvm_core.estimators.residuals import logits_of, probabilities, residual
+from fvm_core.diagonal.arguments import class_labels
+from fvm_core.diagonal.residuals import logits_of, probabilities, residual
 from fvm_core.layers.passes import Tap, Visit
 from fvm_core.layers.registry import Gradients, Inputs
 from fvm_core.layers.tapped import TappedModel
@@ -32,6 +33,9 @@ def visit_layers(
         visit: δ is the gradient of each sample's own loss by the layer's output.
         draw: take labels drawn from the model's own probabilities by this generator instead.
     """
+    if not len(images):
+        return
+    labels = class_labels(labels, len(images), tapped.classes)
     with tapped.frozen():
         run = tapped.forward(images)
         logits = logits_of(tapped, run)

@@ -7,8 +7,8 @@ from itertools import islice
 
 import torch
 
-from fvm_core.estimators.standard.batches import Batches, Progress
-from fvm_core.estimators.standard.vectors import Vector, normal
+from fvm_core.curvature.batches import Batches, Progress
+from fvm_core.curvature.vectors import Vector, normal
 from fvm_core.solvers.base import norm
 
 Products = Callable[[list[Vector], torch.Tensor, torch.Tensor], list[Vector]]

@@ -9,6 +9,7 @@ import torch
 
 from fvm_core.errors import SaltflatError
 from fvm_core.layers.tapped import TappedModel
+from fvm_core.out_of_memory import is_out_of_memory
 
 LARGEST = 256
 """On a GPU larger batches are hardly faster."""
@@ -32,7 +33,8 @@ def free_bytes(device: torch.device | str) -> int:
     if kind == "cuda":
         held = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return (torch.cuda.mem_get_info(device)[0] + held) // 2
-    return min(CPU_BYTES, psutil.virtual_memory().available // 2)
+    free: int = psutil.virtual_memory().available
+    return min(CPU_BYTES, free // 2)
 
 
 class BatchSize:
@@ -86,11 +88,3 @@ class BatchSize:
         self.size = tried // 2
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
-
-
-def is_out_of_memory(error: Exception) -> bool:
-    """Whether an error of torch or Python says that memory has run out."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    text = str(error).lower()
-    return any(words in text for words in ("out of memory", "can't allocate memory", "not enough memory"))

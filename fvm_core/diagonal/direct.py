@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import torch
 from torch import nn
 
+from fvm_core.diagonal.influence import DiagonalInfluence
+from fvm_core.diagonal.loaders import refuse_dropping, refuse_shuffled
 from fvm_core.errors import SaltflatError
-from fvm_core.estimators.influence import DiagonalInfluence
-from fvm_core.estimators.loaders import refuse_shuffled
 
 Batches = Iterable[tuple[torch.Tensor, torch.Tensor]]
 
@@ -37,11 +37,12 @@ def influence(
         precision: `fp32` or `bf16`.
 
     Raises:
-        SaltflatError: a loader shuffles, so that scores could not be told apart; else see
-            `DiagonalInfluence`.
+        SaltflatError: a loader shuffles, so that scores could not be told apart, or leaves samples out; else
+            see `DiagonalInfluence`.
     """
-    refuse_shuffled(train, "train")
-    refuse_shuffled(val, "val")
+    for loader, what in ((train, "train"), (val, "val")):
+        refuse_shuffled(loader, what)
+        refuse_dropping(loader, what)
     val = iter(val)
     device = next(model.parameters()).device
     placed = ((images.to(device), labels.to(device)) for images, labels in val)
@@ -49,11 +50,12 @@ def influence(
     if first is None:
         raise SaltflatError("The validation set is empty, so there is no Fisher information.")
 
-    def batches():
+    def batches() -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         yield first
         yield from placed
 
-    options = {"damping": damping, "damping_kind": damping_kind, "precision": precision}
-    estimator = DiagonalInfluence(model, first[0], **options).fit(batches())
+    estimator = DiagonalInfluence(
+        model, first[0], damping=damping, damping_kind=damping_kind, precision=precision
+    ).fit(batches())
     scores = [estimator.score(images.to(device), labels.to(device))[0].cpu() for images, labels in train]
     return torch.cat(scores) if scores else torch.empty(0)

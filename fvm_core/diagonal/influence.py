@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TypedDict
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from fvm_core.errors import SaltflatError
-from fvm_core.estimators.label_search import LabelInfluence, LabelSearch
-from fvm_core.estimators.pairwise import pairwise_influence
-from fvm_core.estimators.residuals import logits_of, probabilities, residual
+from fvm_core.config import DAMPING_KINDS
+from fvm_core.diagonal.arguments import check_damping, class_labels
+from fvm_core.diagonal.label_search import LabelInfluence, LabelSearch
+from fvm_core.diagonal.loaders import refuse_dropping
+from fvm_core.diagonal.pairwise import pairwise_influence
+from fvm_core.diagonal.residuals import logits_of, probabilities, residual
+from fvm_core.errors import SaltflatError, one_of
 from fvm_core.layers.passes import Tap, Visit
-from fvm_core.layers.registry import Gradients, Inputs
+from fvm_core.layers.registry import Gradients, Inputs, summing
 from fvm_core.layers.tapped import TappedModel
+
+
+class InfluenceOptions(TypedDict, total=False):
+    """What may be chosen of `DiagonalInfluence`, see there."""
+
+    damping: float
+    damping_kind: str
+    precision: str
 
 
 class DiagonalInfluence:
@@ -27,14 +39,14 @@ class DiagonalInfluence:
     Args:
         model: logits (B, K); in evaluation mode; weights are read, never changed.
         example: one batch of inputs, for shape and device.
-        damping: λ, as a fraction of the mean of F over all parameters (`relative`) or over the tensor
+        damping: λ ≥ 0, as a fraction of the mean of F over all parameters (`relative`) or over the tensor
             (`per_tensor`), or as it is (`absolute`).
         damping_kind: one of the three.
         precision: `fp32` (the model's own), or `bf16` for the forward and backward passes; squares and sums
             are float32 anyway.
 
     Raises:
-        SaltflatError: see `TappedModel`.
+        SaltflatError: a damping that is none; see `TappedModel`.
     """
 
     def __init__(
@@ -46,6 +58,8 @@ class DiagonalInfluence:
         damping_kind: str = "relative",
         precision: str = "fp32",
     ):
+        check_damping(damping)
+        one_of(damping_kind, DAMPING_KINDS, "damping")
         self.tapped = TappedModel(model, example, precision=precision)
         self.damping = damping
         self.damping_kind = damping_kind
@@ -56,16 +70,32 @@ class DiagonalInfluence:
         self._count = 0
 
     def fit(self, batches: Iterable[tuple[torch.Tensor, torch.Tensor]]) -> DiagonalInfluence:
-        """Compute F over the validation set given as (images, labels) batches."""
+        """Compute F over the validation set given as (images, labels) batches, anew at every call.
+
+        Raises:
+            SaltflatError: see `add` and `finish`, or a loader that leaves samples out.
+        """
+        refuse_dropping(batches, "validation")
+        self._sums, self._count = {}, 0
         for images, labels in batches:
             self.add(images, labels)
         return self.finish()
 
     def add(self, images: torch.Tensor, labels: torch.Tensor) -> None:
-        """Take one batch of the validation set into F; `finish` comes after the last one."""
-        sums = self._square_sums(images, labels)
+        """Take one batch of the validation set into F; `finish` comes after the last one.
+
+        Raises:
+            SaltflatError: labels that are none, or gradients that are not finite; then nothing is taken.
+        """
+        if not len(images):
+            return
+        sums, loss = self._square_sums(images, labels)
+        self._check_finite(sums, loss)
         if not self._count:
-            self._sums = {name: torch.zeros_like(p) for name, p in self.tapped.parameters.items()}
+            self._sums = {
+                name: torch.zeros_like(p, dtype=summing(p.dtype))
+                for name, p in self.tapped.parameters.items()
+            }
         for name, value in sums.items():
             self._sums[name] += value
         self._count += len(images)
@@ -122,6 +152,8 @@ class DiagonalInfluence:
         """Influence (B,) of samples with their labels, and their cross-entropy loss (B,)."""
         self._need_fisher()
         total = torch.zeros(len(images), device=images.device)
+        if not len(images):
+            return total, total.clone()
 
         def add(tap: Tap, inputs: Inputs, delta: torch.Tensor) -> None:
             nonlocal total
@@ -146,12 +178,22 @@ class DiagonalInfluence:
         Args:
             images: (B, …).
             exact: how many of the smallest have to be exact: 1 for the argmin, 2 for the runner-up and
-                the margin as well, None for all K.
+                the margin as well, None for all K; at least 1.
             known: labels (B,) and their influence (B,) computed before, −1 or NaN where there is none.
             batch_size: samples in one forward pass, all where it is left out. The last labels of several
                 batches go down together, so four times as many samples as that make it faster.
+
+        Raises:
+            SaltflatError: `exact` or `batch_size` below 1, or `known` labels that are none.
         """
         self._need_fisher()
+        for name, value in (("exact", exact), ("batch_size", batch_size)):
+            if value is not None and value < 1:
+                raise SaltflatError(f"`{name}` is {value}; it has to be at least 1.")
+        if not len(images):
+            return LabelInfluence.empty(self.tapped.classes, images.device)
+        if known is not None:
+            known = _checked(known, len(images), self.tapped.classes)
         size = batch_size or max(1, len(images))
         parts = [slice(start, start + size) for start in range(0, max(1, len(images)), size)]
         with self.tapped.frozen():
@@ -208,7 +250,22 @@ class DiagonalInfluence:
                 "There is no Fisher information yet: call fit() with the validation set first."
             )
 
-    def _square_sums(self, images: torch.Tensor, labels: torch.Tensor) -> Gradients:
+    def _check_finite(self, sums: Gradients, loss: torch.Tensor) -> None:
+        bad = ~loss.isfinite()
+        if bool(bad.any()):
+            row = self._count + int(bad.nonzero()[0, 0])
+            raise SaltflatError(
+                f"The loss of sample {row} of the validation set is {float(loss[bad][0])}: look for NaN or "
+                "infinity in its image."
+            )
+        broken = next((name for name, value in sums.items() if not bool(value.isfinite().all())), None)
+        if broken is not None:
+            raise SaltflatError(
+                f"The gradients of `{broken}` are not finite on the validation set, samples {self._count} to "
+                f"{self._count + len(loss) - 1}, so there is no Fisher information."
+            )
+
+    def _square_sums(self, images: torch.Tensor, labels: torch.Tensor) -> tuple[Gradients, torch.Tensor]:
         sums: Gradients = {}
 
         def add(tap: Tap, inputs: Inputs, delta: torch.Tensor) -> None:
@@ -216,13 +273,25 @@ class DiagonalInfluence:
                 if local in tap.parameters:
                     sums[tap.parameters[local]] = value
 
-        self._pass(images, labels, add)
-        return sums
+        loss = self._pass(images, labels, add)
+        return sums, loss
 
     def _pass(self, images: torch.Tensor, labels: torch.Tensor, visit: Visit) -> torch.Tensor:
         """Visit every tap with δ of the samples' own losses, which are given back (B,)."""
+        labels = class_labels(labels, len(images), self.tapped.classes)
         with self.tapped.frozen():
             run = self.tapped.forward(images)
             logits = logits_of(self.tapped, run)
             run.backward(residual(probabilities(logits), labels).to(logits.dtype), visit)
         return F.cross_entropy(logits, labels, reduction="none")
+
+
+def _checked(
+    known: tuple[torch.Tensor, torch.Tensor], count: int, classes: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Labels of −1 are passed over, and so need no class."""
+    labels, values = known
+    if labels.shape != (count,) or values.shape != (count,):
+        raise SaltflatError(f"`known` has to hold {count} labels and as many values, one for each sample.")
+    class_labels(labels.clamp(min=0), count, classes)
+    return labels.long(), values

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import torch
 
-from fvm_core.estimators.residuals import logits_of, probabilities, residual
-from fvm_core.layers.passes import Tap
+from fvm_core.diagonal.residuals import logits_of, probabilities, residual
+from fvm_core.errors import SaltflatError
+from fvm_core.layers.passes import Tap, Visit, VisitMany
 from fvm_core.layers.registry import Gradients, Inputs
 from fvm_core.layers.tapped import TappedModel
 
@@ -53,6 +54,12 @@ class LabelInfluence:
         names = ("values", "exact", "probabilities", "work")
         return cls(*(torch.cat([getattr(part, name) for part in parts]) for name in names))
 
+    @classmethod
+    def empty(cls, classes: int, device: torch.device) -> LabelInfluence:
+        """That of no samples."""
+        values = torch.zeros(0, classes, device=device)
+        return cls(values, values.bool(), values, torch.zeros(0, device=device))
+
     @property
     def evaluations(self) -> torch.Tensor:
         """(B,) labels whose influence is exact."""
@@ -70,7 +77,15 @@ class LabelInfluence:
 
     @property
     def margin(self) -> torch.Tensor:
-        """(B,) influence of the second smallest label minus that of the smallest; needs two exact."""
+        """(B,) influence of the second smallest label minus that of the smallest.
+
+        Raises:
+            SaltflatError: of some sample fewer than two labels are exact.
+        """
+        if bool((self.evaluations < 2).any()):
+            raise SaltflatError(
+                "The margin is the distance of the two smallest values, and only one is known: use exact=2."
+            )
         values = self.smallest(2)[0]
         return values[:, 1] - values[:, 0]
 
@@ -191,9 +206,10 @@ class LabelSearch:
         return (bound * (1 - _CAUTION)).clamp(min=0)
 
     def _aligned_term(self, rows: torch.Tensor | slice, d: torch.Tensor) -> torch.Tensor:
-        if self._channels is None:
+        head = self._tapped.head
+        if head is None or self._channels is None:
             return torch.zeros(len(d), device=d.device, dtype=d.dtype)
-        v = d @ self._tapped.head.module.weight.detach().to(d.dtype)
+        v = d @ head.module.weight.detach().to(d.dtype)
         return (v.square() * self._channels[rows]).sum(1)
 
     def _evaluate(self, labels: torch.Tensor, keep: bool) -> None:
@@ -239,10 +255,13 @@ class LabelSearch:
         if count is not None:
             worst = self.values.masked_fill(~self.exact, torch.inf).kthvalue(count, 1).values
         for index in reversed(range(tapped.lowest, len(tapped.segments))):
-            deltas = self._descend(index, rows, deltas, partial)
+            below = self._descend(index, rows, deltas, partial)
             share = torch.full((len(rows),), self._shares[index], device=rows.device)
             self.work.index_add_(0, rows, share)
-            if worst is None or index == tapped.lowest:
+            if below is None:
+                break
+            deltas = below
+            if worst is None:
                 continue
             bound = partial * (1 - _CAUTION)
             over = bound > worst[rows]
@@ -260,12 +279,14 @@ class LabelSearch:
     ) -> torch.Tensor | None:
         """One segment for all pairs; adds its terms to `partial` (R,) and gives δ (R, …) at its input.
 
-        Samples with about as many labels go together, so that they share forward pass and patches.
+        None in the lowest segment with parameters. Samples with about as many labels go together, so that
+        they share forward pass and patches.
         """
         samples, first, own = _grouped(rows)
         even = bool((own == own[0]).all())
         limit = max(1, _FLOATS // max(1, self._tapped.label_floats(index)))
-        places, found = [], []
+        places: list[torch.Tensor] = []
+        found: list[torch.Tensor] = []
         for part in _alike(own.tolist(), max(self._batch, 1), limit):
             wide = int(own[part].max())
             # Where a sample has fewer labels than the widest one, its last is done again.
@@ -276,9 +297,11 @@ class LabelSearch:
             given = deltas[pairs].unflatten(0, (-1, wide)) if even else deltas[pairs]
             total = partial.new_zeros(place.shape)
             inputs = self._run.boundaries[index][samples[part]]
-            found.append(self._tapped.descend(index, inputs, given, self._adding_many(total)))
+            carried = self._tapped.descend(index, inputs, given, self._adding_many(total))
+            if carried is not None:
+                found.append(carried)
             partial[places[-1]] = partial[places[-1]] + total
-        if found[0] is None:
+        if not found:
             return None
         if even and len(found) == 1:
             return found[0].flatten(0, 1)
@@ -287,14 +310,14 @@ class LabelSearch:
             below[place] = values
         return below
 
-    def _adding(self, total: torch.Tensor):
+    def _adding(self, total: torch.Tensor) -> Visit:
         def add(tap: Tap, inputs: Inputs, delta: torch.Tensor) -> None:
             if not tap.aligned:
                 total.add_(tap.kernel.quadratic(tap.module, inputs, delta, self._of(tap)))
 
         return add
 
-    def _adding_many(self, total: torch.Tensor):
+    def _adding_many(self, total: torch.Tensor) -> VisitMany:
         def add(tap: Tap, inputs: Inputs, deltas: torch.Tensor, part: slice) -> None:
             if not tap.aligned:
                 total[:, part] += tap.kernel.quadratic_many(tap.module, inputs, deltas, self._of(tap))

@@ -1,6 +1,8 @@
-"""A check of loaders whose order has to be kept."""
+"""Checks of loaders: whether they keep the order, and every sample."""
 
 from __future__ import annotations
+
+from collections.abc import Sized
 
 from torch.utils.data import (
     DataLoader,
@@ -37,3 +39,24 @@ def refuse_shuffled(loader: object, what: str) -> None:
                 f"matched with them. Build it with shuffle=False and no random sampler; "
                 f"torch.utils.data.Subset takes a part in a fixed order."
             )
+
+
+def refuse_dropping(loader: object, what: str) -> None:
+    """Refuse a DataLoader that leaves the last samples out.
+
+    Args:
+        loader: what is iterated over for (images, labels).
+        what: its name for the message.
+
+    Raises:
+        SaltflatError: `drop_last` is set and the last batch is not full.
+    """
+    if not (isinstance(loader, DataLoader) and loader.drop_last and loader.batch_size):
+        return
+    count = len(loader.sampler) if isinstance(loader.sampler, Sized) else 0
+    left = count % loader.batch_size
+    if left:
+        raise SaltflatError(
+            f"The {what} loader leaves out the last {left} of its {count} samples. Build it "
+            "with drop_last=False."
+        )

@@ -5,10 +5,13 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from torch import nn
-from torch.func import functional_call
 
+from fvm_core.curvature.differentiable import differentiable
+from fvm_core.curvature.values import values_of
+from fvm_core.diagonal.arguments import class_labels
 from fvm_core.errors import SaltflatError
-from fvm_core.estimators.differentiable import differentiable
+from fvm_core.layers import stateless
+from fvm_core.layers.eager import unwrapped
 from fvm_core.layers.registry import Gradients
 
 
@@ -69,12 +72,13 @@ def pairwise_terms(
     Args: see `pairwise_influence`.
 
     Raises:
-        SaltflatError: the model is in training mode or lacks a parameter that `inverse` names.
+        SaltflatError: the model is in training mode or lacks a parameter that `inverse` names, or labels are
+            none.
         RuntimeError: torch does not know the second derivative of one of the model's operations.
     """
-    if model.training:
-        raise SaltflatError("The model is in training mode. Call model.eval() first.")
-    values = {name: parameter.detach() for name, parameter in model.named_parameters()}
+    model = unwrapped(model)
+    values = values_of(model)
+    y_train, y_val = _labels(model, x_train, y_train), _labels(model, x_val, y_val)
     unknown = sorted(inverse.keys() - values.keys())
     if unknown:
         raise SaltflatError(
@@ -94,12 +98,18 @@ def pairwise_terms(
     return first, second
 
 
+@torch.no_grad()
+def _labels(model: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    classes = model(images[:1]).shape[1] if len(images) else 1
+    return class_labels(labels, len(images), classes)
+
+
 def _direction(
     model: nn.Module, values: Gradients, inverse: Gradients, image: torch.Tensor, label: torch.Tensor
 ) -> Gradients:
     """`v = P⁻¹ ∇ℓ` of one sample."""
     own = {name: values[name].detach().requires_grad_() for name in inverse}
-    loss = F.cross_entropy(functional_call(model, values | own, (image,)), label)
+    loss = F.cross_entropy(stateless.call(model, values | own, image), label)
     found = torch.autograd.grad(loss, list(own.values()), materialize_grads=True)
     return {name: inverse[name] * gradient for name, gradient in zip(own, found, strict=True)}
 
@@ -115,7 +125,7 @@ def _along(
     """
     t = torch.zeros((), device=images.device, dtype=next(iter(values.values())).dtype, requires_grad=True)
     moved = {name: values[name] + t * v for name, v in direction.items()}
-    losses = F.cross_entropy(functional_call(model, values | moved, (images,)), labels, reduction="none")
+    losses = F.cross_entropy(stateless.call(model, values | moved, images), labels, reduction="none")
     u = torch.ones_like(losses, requires_grad=True)
     (slope,) = torch.autograd.grad((u * losses).sum(), t, create_graph=True)
     (curvature,) = torch.autograd.grad(slope, t, create_graph=True)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import torch
 from scipy.stats import spearmanr
 
-from fvm_core.estimators.influence import DiagonalInfluence
+from fvm_core.diagonal.influence import DiagonalInfluence
 
 AGREEMENT = 0.999
 """Rank correlation from which a lower precision may take the place of fp32."""

@@ -17,7 +17,8 @@ def logits_of(tapped: TappedModel, run: Pass) -> torch.Tensor:
     if tapped.head is None:
         return logits.float()
     head = tapped.head.module
-    return F.linear(run.head_inputs.detach().float(), head.weight, head.bias)
+    bias = None if head.bias is None else head.bias.float()
+    return F.linear(run.head_inputs.detach().float(), head.weight.float(), bias)
 
 
 def probabilities(logits: torch.Tensor) -> torch.Tensor:

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from scipy.stats import spearmanr
 
+from fvm_core.diagonal.influence import DiagonalInfluence
 from fvm_core.errors import SaltflatError
-from fvm_core.estimators.influence import DiagonalInfluence
 
 _TOP = 0.1
 """Share of the samples, most suspicious first, that is compared."""
@@ -57,7 +57,8 @@ def damping_sensitivity(
     if not estimator.fisher:
         raise SaltflatError("There is no Fisher information yet: call fit() with the validation set first.")
     device = next(iter(estimator.fisher.values())).device
-    own, damping, rows = estimator.damping, np.empty(len(factors)), [[] for _ in factors]
+    own, damping = estimator.damping, np.empty(len(factors))
+    rows: list[list[torch.Tensor]] = [[] for _ in factors]
     try:
         for images, labels in batches:
             images, labels = images.to(device), labels.to(device)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -10,7 +12,7 @@ from fvm_core.layers.registry import Gradients, Kernel, register
 
 
 @register(nn.MultiheadAttention)
-class AttentionKernel(Kernel):
+class AttentionKernel(Kernel[nn.MultiheadAttention, tuple[torch.Tensor, ...]]):
     """`o = W_o c + b_o` with `c = concat_h softmax(q_h k_hᵀ / √d_h) v_h` and q, k, v linear in the inputs.
 
     `inputs` is (query, key, value), each (B, L, E) with the batch first; `delta` is the gradient with
@@ -21,17 +23,17 @@ class AttentionKernel(Kernel):
     owns_children = True
     """Serves `out_proj` too, a module that torch never calls."""
 
-    def serves(self, args: tuple, kwargs: dict) -> bool:
+    def serves(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
         """Query, key and value by position, and no mask."""
         masked = (kwargs.get("attn_mask"), kwargs.get("key_padding_mask"))
         return len(args) == 3 and all(mask is None for mask in masked)
 
-    def inputs(self, args: tuple) -> tuple[torch.Tensor, ...]:
+    def inputs(self, args: tuple[Any, ...]) -> tuple[torch.Tensor, ...]:
         """Query, key and value."""
         return tuple(values.detach() for values in args[:3])
 
     def gradients(
-        self, module: nn.Module, inputs: tuple[torch.Tensor, ...], delta: torch.Tensor
+        self, module: nn.MultiheadAttention, inputs: tuple[torch.Tensor, ...], delta: torch.Tensor
     ) -> Gradients:
         """Per-sample gradients of the packed or separate input projections and of `out_proj`.
 
@@ -57,7 +59,7 @@ class AttentionKernel(Kernel):
 
 
 def _attend(
-    module: nn.Module, inputs: list[torch.Tensor], delta: torch.Tensor
+    module: nn.MultiheadAttention, inputs: tuple[torch.Tensor, ...], delta: torch.Tensor
 ) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
     """The heads' joined output c (B, L, E), and δ at q, k and v for `delta` at c."""
     if module.in_proj_weight is None:

@@ -9,13 +9,13 @@ from fvm_core.layers.registry import Gradients, Kernel, register, squared
 
 
 @register(nn.Embedding)
-class EmbeddingKernel(Kernel):
+class EmbeddingKernel(Kernel[nn.Embedding, torch.Tensor]):
     """`∂ℓ/∂W_v = Σ_{t: i_t = v} δ_t`: only rows of tokens in the sample differ from 0.
 
     `inputs` are the tokens (B, …), `delta` is (B, …, d).
     """
 
-    def gradients(self, module: nn.Module, inputs: torch.Tensor, delta: torch.Tensor) -> Gradients:
+    def gradients(self, module: nn.Embedding, inputs: torch.Tensor, delta: torch.Tensor) -> Gradients:
         """Per-sample gradients of `weight` (B, V, d)."""
         samples, tokens, rows = _rows(module, inputs, delta)
         found = delta.new_zeros(len(delta), *module.weight.shape)
@@ -23,14 +23,14 @@ class EmbeddingKernel(Kernel):
         return {"weight": found}
 
     def quadratic(
-        self, module: nn.Module, inputs: torch.Tensor, delta: torch.Tensor, weights: Gradients
+        self, module: nn.Embedding, inputs: torch.Tensor, delta: torch.Tensor, weights: Gradients
     ) -> torch.Tensor:
         """`Σ_v D_v · (∂ℓ/∂W_v)²` over the tokens v of the sample."""
         samples, tokens, rows = _rows(module, inputs, delta)
         shares = (squared(rows) * weights["weight"][tokens]).sum(1)
         return shares.new_zeros(len(delta)).index_add_(0, samples, shares)
 
-    def square_sum(self, module: nn.Module, inputs: torch.Tensor, delta: torch.Tensor) -> Gradients:
+    def square_sum(self, module: nn.Embedding, inputs: torch.Tensor, delta: torch.Tensor) -> Gradients:
         """Squared rows, added up by token."""
         _samples, tokens, rows = _rows(module, inputs, delta)
         squares = squared(rows)
@@ -38,7 +38,7 @@ class EmbeddingKernel(Kernel):
 
 
 def _rows(
-    module: nn.Module, inputs: torch.Tensor, delta: torch.Tensor
+    module: nn.Embedding, inputs: torch.Tensor, delta: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Sample (R,), token (R,) and gradient (R, d) of each row that differs from 0, each row once."""
     tokens = inputs.reshape(len(inputs), -1).long()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import nullcontext
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -37,7 +38,7 @@ class Tile(NamedTuple):
 
 TILES = (Tile(32, 32, 4), Tile(64, 64, 4), Tile(128, 64, 8))
 
-_chosen: dict[tuple, Tile | None] = {}
+_chosen: dict[tuple[object, ...], Tile | None] = {}
 
 
 def available() -> bool:
@@ -141,7 +142,7 @@ def _fastest(delta: torch.Tensor, patches: torch.Tensor, weights: torch.Tensor) 
     for tile in TILES:
         try:
             found = fused_quadratic(delta, patches, weights, tile)
-            took = _milliseconds(lambda tile=tile: fused_quadratic(delta, patches, weights, tile))
+            took = _milliseconds(partial(fused_quadratic, delta, patches, weights, tile))
         except Exception:  # No C compiler, an old GPU or too little shared memory, each with its own type.
             continue
         # Zeros everywhere would agree with a kernel that does nothing.
@@ -154,7 +155,7 @@ def _fastest(delta: torch.Tensor, patches: torch.Tensor, weights: torch.Tensor) 
 def _milliseconds(call: Callable[[], torch.Tensor]) -> float:
     """The shortest of a few runs on the current device and stream."""
     call()
-    times = []
+    times: list[float] = []
     for _ in range(_REPEATS):
         begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
         begin.record()
@@ -168,7 +169,7 @@ def _milliseconds(call: Callable[[], torch.Tensor]) -> float:
 if triton is not None:
 
     @triton.jit
-    def _fused_kernel(
+    def _fused_kernel(  # type: ignore[no-untyped-def]  # Triton compiles it and reads annotations itself
         delta,
         patches,
         weights,

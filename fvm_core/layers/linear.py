@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import operator
+from functools import reduce
+
 import torch
 from torch import nn
 
@@ -11,12 +14,12 @@ from fvm_core.layers.registry import Gradients, Kernel, register, squared, summe
 
 
 @register(nn.Linear)
-class LinearKernel(Kernel):
+class LinearKernel(Kernel[nn.Linear, torch.Tensor]):
     """`∂ℓ/∂W = Σ_t δ_t a_tᵀ`, `∂ℓ/∂b = Σ_t δ_t` over positions t."""
 
     channel_axis = -1
 
-    def gradients(self, module: nn.Module, inputs: torch.Tensor, delta: torch.Tensor) -> Gradients:
+    def gradients(self, module: nn.Linear, inputs: torch.Tensor, delta: torch.Tensor) -> Gradients:
         """Per-sample gradients of `weight` (B, out, in) and `bias` (B, out)."""
         a, d = _positions(inputs), _positions(delta)
         found = {"weight": d.transpose(1, 2) @ a}
@@ -25,35 +28,36 @@ class LinearKernel(Kernel):
         return found
 
     def quadratic(
-        self, module: nn.Module, inputs: torch.Tensor, delta: torch.Tensor, weights: Gradients
+        self, module: nn.Linear, inputs: torch.Tensor, delta: torch.Tensor, weights: Gradients
     ) -> torch.Tensor:
         """With one position `Σ_ij D_ij δ_i² a_j² = δ²·(D a²)`: no per-sample gradient is formed."""
         a, d = _positions(inputs), _positions(delta)
-        total = 0
+        terms = []
         if "weight" in weights and inputs.dim() == 2:
-            total = (squared(delta) * (squared(inputs) @ weights["weight"].T)).sum(1)
+            terms.append((squared(delta) * (squared(inputs) @ weights["weight"].T)).sum(1))
         elif "weight" in weights:
-            total = weighted_square(d.transpose(1, 2), a.transpose(1, 2), weights["weight"])
+            terms.append(weighted_square(d.transpose(1, 2), a.transpose(1, 2), weights["weight"]))
         if "bias" in weights:
-            total = total + summed(d, 1).square() @ weights["bias"]
-        return total
+            terms.append(summed(d, 1).square() @ weights["bias"])
+        return reduce(operator.add, terms)
 
-    def shares(self, module: nn.Module, inputs: torch.Tensor, delta: torch.Tensor) -> bool:
+    def shares(self, module: nn.Linear, inputs: torch.Tensor, delta: torch.Tensor) -> bool:
         """With one position."""
         return inputs.dim() == 2
 
     def quadratic_many(
-        self, module: nn.Module, inputs: torch.Tensor, deltas: torch.Tensor, weights: Gradients
+        self, module: nn.Linear, inputs: torch.Tensor, deltas: torch.Tensor, weights: Gradients
     ) -> torch.Tensor:
         """With one position the product with D serves every label."""
         if inputs.dim() > 2:
             return super().quadratic_many(module, inputs, deltas, weights)
-        rows = sum(
+        terms = (
             squared(inputs) @ weight.T if name == "weight" else weight for name, weight in weights.items()
         )
+        rows = reduce(operator.add, terms)
         return (squared(deltas) @ rows.expand(len(deltas), -1)[:, :, None])[..., 0]
 
-    def square_sum(self, module: nn.Module, inputs: torch.Tensor, delta: torch.Tensor) -> Gradients:
+    def square_sum(self, module: nn.Linear, inputs: torch.Tensor, delta: torch.Tensor) -> Gradients:
         """With one position `Σ_n δ_n² (a_n²)ᵀ`, one matrix product."""
         a, d = _positions(inputs), _positions(delta)
         if inputs.dim() == 2:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any, overload
 
 import torch
 from torch import nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
-from fvm_core.layers.registry import Inputs, Kernel
+from fvm_core.layers.registry import AnyKernel, Inputs, first
 
 
 @dataclass
@@ -31,7 +33,7 @@ class Tap:
 
     name: str
     module: nn.Module
-    kernel: Kernel
+    kernel: AnyKernel
     parameters: dict[str, str]
     folded: bool = False
     aligned: bool = False
@@ -40,6 +42,16 @@ class Tap:
     outputs: int = 0
     shares: bool = False
 
+
+@dataclass
+class LinearTap(Tap):
+    """The tap of a Linear layer, which may be the model's head."""
+
+    module: nn.Linear
+
+
+Output = torch.Tensor | tuple[Any, ...]
+"""What a layer gives: a tensor, or one and something else."""
 
 Visit = Callable[[Tap, Inputs, torch.Tensor], None]
 VisitMany = Callable[[Tap, Inputs, torch.Tensor, slice], None]
@@ -60,19 +72,42 @@ class Pass:
     """One forward pass with its graph kept for backward passes.
 
     Attributes:
-        batch: B; logits: (B, K), part of the graph until `release`.
+        batch: B; logits: (B, K), part of the graph until `release`, there once the model has run.
         boundaries: input (B, …) of each segment, the images first.
-        head_inputs: input of the last Linear layer (B, C), part of the graph; None where the model does
-            not end in one.
+        heard: by name of a layer, how many times it ran.
+        rooted: the pass's own input requires a gradient, so that the graph begins there.
     """
 
     batch: int
-    logits: torch.Tensor | None = None
+    logits: torch.Tensor = field(init=False, repr=False)
     boundaries: list[torch.Tensor] = field(default_factory=list)
-    head_inputs: torch.Tensor | None = None
+    heard: Counter[str] = field(repr=False, default_factory=Counter)
+    rooted: bool = False
+    _head_inputs: torch.Tensor | None = field(repr=False, default=None)
     _aligned: list[tuple[Tap, Inputs, GradientEdge]] = field(repr=False, default_factory=list)
     _roots: list[torch.Tensor] = field(repr=False, default_factory=list)
     _ear: _Ear = field(repr=False, default_factory=_Ear)
+
+    @property
+    def head_inputs(self) -> torch.Tensor:
+        """Input of the last Linear layer (B, C), part of the graph.
+
+        Raises:
+            RuntimeError: the model does not end in one, or the graph is no longer there.
+        """
+        if self._head_inputs is None:
+            raise RuntimeError("The input of the last Linear layer is not known.")
+        return self._head_inputs
+
+    @overload
+    def backward(
+        self, delta: torch.Tensor, visit: Visit, *, keep: bool = False, towards: None = None
+    ) -> None: ...
+
+    @overload
+    def backward(
+        self, delta: torch.Tensor, visit: Visit, *, keep: bool = False, towards: torch.Tensor
+    ) -> torch.Tensor: ...
 
     def backward(
         self, delta: torch.Tensor, visit: Visit, *, keep: bool = False, towards: torch.Tensor | None = None
@@ -110,7 +145,7 @@ class Pass:
     def release(self) -> None:
         """Free the graph; the boundaries stay."""
         self.logits = self.logits.detach()
-        self.head_inputs = None
+        self._head_inputs = None
         self._aligned, self._roots = [], []
 
 
@@ -125,20 +160,22 @@ def listening(taps: Iterable[Tap], found: Pass, head: Tap | None = None) -> Iter
             handle.remove()
 
 
-def _hook(tap: Tap, found: Pass, is_head: bool):
-    def hook(_module, args, output):
-        first = output if isinstance(output, torch.Tensor) else output[0]
-        first = listen(tap, tap.kernel.inputs(args), first, found)
+def _hook(tap: Tap, found: Pass, is_head: bool) -> Callable[[nn.Module, tuple[Any, ...], Output], Output]:
+    def hook(_module: nn.Module, args: tuple[Any, ...], output: Output) -> Output:
+        found.heard[tap.name] += 1
+        if not torch.is_grad_enabled():  # a backbone under no_grad, whose gradients are zero
+            return output
+        heard = listen(tap, tap.kernel.inputs(args), first(output), found)
         if is_head:
-            found.head_inputs = args[0]
-        return first if isinstance(output, torch.Tensor) else (first, *output[1:])
+            found._head_inputs = args[0]
+        return heard if isinstance(output, torch.Tensor) else (heard, *output[1:])
 
     return hook
 
 
 def listen(tap: Tap, inputs: Inputs, output: torch.Tensor, found: Pass) -> torch.Tensor:
     """Have `tap` told of the gradient at `output`; the tensor that the model has to go on with."""
-    if not output.requires_grad:
+    if not (output.requires_grad and (found.rooted or found._roots)):
         # Weights are frozen, so the graph begins at the first tap. The copy, because layers such
         # as ReLU(inplace=True) may not write into the leaf itself.
         root = output.detach().requires_grad_()
@@ -153,7 +190,7 @@ def listen(tap: Tap, inputs: Inputs, output: torch.Tensor, found: Pass) -> torch
             return
         own = _like(delta, inputs)
         if tap.folded:
-            ear.visit(tap, unfolded(own, batch), unfolded(delta, batch))
+            ear.visit(tap, unfolded(first(own), batch), unfolded(delta, batch))
         else:
             ear.visit(tap, own, delta)
 
@@ -162,12 +199,16 @@ def listen(tap: Tap, inputs: Inputs, output: torch.Tensor, found: Pass) -> torch
 
 
 def unfolded(values: torch.Tensor, batch: int) -> torch.Tensor:
-    """(batch · windows, …, d) as (batch, positions, d)."""
-    return values.reshape(batch, -1, values.shape[-1])
+    """(batch · windows, …) as (batch, windows, …)."""
+    return values.reshape(batch, -1, *values.shape[1:])
 
 
 def _like(delta: torch.Tensor, inputs: Inputs) -> Inputs:
     """Under autocast a layer's inputs may be of higher precision than its output."""
     if isinstance(inputs, tuple):
-        return tuple(_like(delta, values) for values in inputs)
-    return inputs.to(delta.dtype) if inputs.is_floating_point() else inputs
+        return tuple(_typed_like(delta, values) for values in inputs)
+    return _typed_like(delta, inputs)
+
+
+def _typed_like(delta: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+    return values.to(delta.dtype) if values.is_floating_point() else values

@@ -76,7 +76,7 @@ def _products(delta: torch.Tensor, patches: torch.Tensor, dtype: torch.dtype) ->
     batch, outputs, columns = len(delta), delta.shape[1], patches.shape[1]
     size = min(batch, max(1, _FLOATS // max(1, outputs * columns)))
     patches = patches.transpose(1, 2)
-    room = delta.new_empty(size, outputs, columns) if size else None
+    room = delta.new_empty(size, outputs, columns)
     for start in range(0, batch, max(1, size)):
         part = slice(start, min(start + size, batch))
         gradients = torch.bmm(delta[part], patches[part], out=room[: part.stop - start])

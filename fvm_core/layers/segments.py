@@ -7,17 +7,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import fx, nn
 
-from fvm_core.layers.registry import kernel_for
-
-_TRACE_ERRORS = (
-    fx.proxy.TraceError,
-    TypeError,
-    ValueError,
-    RuntimeError,
-    AttributeError,
-    NotImplementedError,
-)
-"""What tracing raises on models whose Python code looks at values."""
+from fvm_core.layers.registry import REFUSALS, kernel_for
+from fvm_core.out_of_memory import keep_out_of_memory
 
 
 @dataclass
@@ -40,12 +31,12 @@ class Segment:
         return cls(model, modules, {name for name, _ in model.named_parameters()})
 
     def has(self, module: str) -> bool:
-        """Whether the module of that name runs in it."""
-        return module in self.modules
+        """Whether the module of that name runs in it, by itself or within one that is called as a whole."""
+        return any(not name or module == name or module.startswith(f"{name}.") for name in self.modules)
 
     def uses(self, parameter: str) -> bool:
         """Whether the parameter of that name is part of it."""
-        return parameter in self.parameters or any(parameter.startswith(f"{m}.") for m in self.modules)
+        return parameter in self.parameters or self.has(parameter.rpartition(".")[0])
 
 
 class _Tracer(fx.Tracer):
@@ -74,7 +65,8 @@ def segments_of(model: nn.Module, example: torch.Tensor, cost: dict[str, int]) -
         for batch in (example, torch.cat([example, example[:1]])):
             if not torch.equal(_run(segments, batch), model(batch)):
                 return whole
-    except _TRACE_ERRORS:
+    except (fx.proxy.TraceError, *REFUSALS) as error:  # Python code that looks at values, torch.jit
+        keep_out_of_memory(error)
         return whole
     return segments
 
@@ -93,8 +85,8 @@ class _Watcher(fx.Interpreter):
         self.batch = batch
         self.versions: dict[fx.Node, tuple[torch.Tensor, int]] = {}
 
-    def run_node(self, n: fx.Node):
-        value = super().run_node(n)
+    def run_node(self, n: fx.Node) -> object:
+        value: object = super().run_node(n)
         if isinstance(value, torch.Tensor) and value.dim() > 1 and len(value) == self.batch:
             self.versions[n] = (value, value._version)
         return value
@@ -134,7 +126,8 @@ def _chosen(traced: fx.GraphModule, cuts: list[fx.Node], cost: dict[str, int]) -
 
 
 def _parts(traced: fx.GraphModule, cuts: list[fx.Node]) -> list[list[fx.Node]]:
-    ends, parts = set(cuts), [[]]
+    ends = set(cuts)
+    parts: list[list[fx.Node]] = [[]]
     for node in traced.graph.nodes:
         if node.op == "get_attr":
             continue
@@ -159,7 +152,7 @@ def _segment(traced: fx.GraphModule, nodes: list[fx.Node]) -> Segment:
     result = entry
     for node in nodes:
         if node.op == "output":
-            result = take(node.args[0])
+            result = take(node.all_input_nodes[0])
         elif node.op != "placeholder":
             copied[node] = result = graph.node_copy(node, take)
             if node.op == "call_module":

@@ -11,7 +11,12 @@ from fvm_core.solvers.sam import SAM
 
 
 class ASAM(SAM):
-    """Perturbation `γ T² g / ‖T g‖` with `T = |w| + η` for weights and 1 for biases and other vectors."""
+    """Perturbation `γ T² g / ‖T g‖` with `T = |w| + η` for weights and 1 for all other parameters.
+
+    The paper keeps biases at 1 (section 4); which parameters are weights follows its authors' code: those
+    whose name holds `weight`, so that the scales of normalisation layers are among them, and class tokens
+    and the like are not.
+    """
 
     default_gamma = 0.5
     eta = 0.01
@@ -23,7 +28,7 @@ class ASAM(SAM):
         with torch.no_grad():
             scale = {
                 name: self.parameters[name].abs() + self.eta
-                if self.parameters[name].dim() > 1
+                if "weight" in name
                 else torch.ones_like(self.parameters[name])
                 for name in gradients
             }

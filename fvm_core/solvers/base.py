@@ -99,4 +99,5 @@ class Solver(ABC):
 
 def norm(values: Perturbation) -> torch.Tensor:
     """Euclidean norm over all tensors together."""
-    return torch.stack([value.norm() for value in values.values()]).norm()
+    length: torch.Tensor = torch.stack([value.norm() for value in values.values()]).norm()
+    return length

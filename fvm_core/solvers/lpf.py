@@ -10,7 +10,11 @@ from fvm_core.solvers.base import Perturbation, Solver, Step
 
 
 class LPF(Solver):
-    """Gradient at `θ + ε`, `ε ~ N(0, (γ ‖w_f‖)²)` per filter f (first axis), one draw a step (M = 1)."""
+    """Gradient at `θ + ε`, `ε ~ N(0, (γ ‖w_f‖)²)` per filter f (first axis), one draw a step (M = 1).
+
+    Of vectors, such as biases, the whole one counts as a filter, as in the authors' code; the paper speaks of
+    filters only (section 5).
+    """
 
     default_gamma = 0.001
 
@@ -25,7 +29,7 @@ class LPF(Solver):
         found = {}
         for name, parameter in self.parameters.items():
             value = parameter.detach()
-            length = value.abs()
+            length = value.norm()
             if value.dim() > 1:
                 length = value.flatten(1).norm(dim=1).reshape(-1, *[1] * (value.dim() - 1))
             found[name] = torch.randn_like(value) * self.gamma * length

@@ -4,12 +4,12 @@ import pytest
 import torch
 from torch import nn
 
+from fvm_core.curvature import per_sample
+from fvm_core.curvature.datainf import DataInf
 from fvm_core.errors import SaltflatError
-from fvm_core.estimators.standard import per_sample
-from fvm_core.estimators.standard.datainf import DataInf
-from fvm_core.estimators.standard.influence import DataInfInfluence
+from fvm_core.estimators.datainf import DataInfInfluence
 from tests.cases import digits, small_bn_cnn
-from tests.estimators.standard.cases import batched, drawn, flat, gradients, linear, named
+from tests.curvature.cases import batched, drawn, flat, gradients, linear, named
 
 
 def formula(model, data, vector, damping=0.1, absolute=None):
@@ -76,7 +76,7 @@ def test_a_parameter_that_no_gradient_reaches_gives_zero():
 
 def test_no_damping_and_no_samples_are_told():
     model, training, _validation = linear()
-    with pytest.raises(ValueError, match="above 0"):
+    with pytest.raises(SaltflatError, match="above 0"):
         DataInf(model, damping=0.0)
     with pytest.raises(SaltflatError, match="empty"):
         DataInf(model).fit([(training[0][:0], training[1][:0])])

@@ -8,13 +8,13 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.data import TensorDataset
 
+from fvm_core.curvature import per_sample
+from fvm_core.curvature.diagonal import Diagonal
+from fvm_core.curvature.ekfac import EKFAC
 from fvm_core.errors import SaltflatError
-from fvm_core.estimators.standard import per_sample
-from fvm_core.estimators.standard.diagonal import Diagonal
-from fvm_core.estimators.standard.ekfac import EKFAC
-from fvm_core.estimators.standard.influence import EKFACInfluence
+from fvm_core.estimators.ekfac import EKFACInfluence
 from tests.cases import digits, small_bn_cnn
-from tests.estimators.standard.cases import (
+from tests.curvature.cases import (
     CLASSES,
     batched,
     damped_solve,
@@ -180,7 +180,7 @@ def test_diagonal():
 
 def test_wrong_settings_are_told():
     model, training, _validation = linear()
-    with pytest.raises(ValueError, match="Fisher"):
+    with pytest.raises(SaltflatError, match="Fisher"):
         EKFAC(model, fisher="exact")
     with pytest.raises(SaltflatError, match="empty"):
         EKFAC(model).fit([(training[0][:0], training[1][:0])])

@@ -7,12 +7,12 @@ import torch
 import torchvision
 from torch import nn
 
+from fvm_core.curvature.jvp import directional, label_products
+from fvm_core.curvature.values import values_of
 from fvm_core.errors import SaltflatError
-from fvm_core.estimators.standard.jvp import directional, label_products
-from fvm_core.estimators.standard.values import values_of
 from fvm_core.models.build import build_model
 from tests.cases import Mixed, digits, small_bn_cnn
-from tests.estimators.standard.cases import drawn, flat, label_gradients, mlp
+from tests.curvature.cases import drawn, flat, label_gradients, mlp
 
 
 class OnlyBackward(torch.autograd.Function):

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from fvm_core.diagonal.batch_size import CPU_BYTES, LARGEST, BatchSize, bytes_per_sample
 from fvm_core.errors import SaltflatError
-from fvm_core.estimators.batch_size import CPU_BYTES, LARGEST, BatchSize, bytes_per_sample
 from fvm_core.layers.tapped import TappedModel
 from fvm_core.models.build import build_model
 from tests.cases import digits, small_bn_cnn

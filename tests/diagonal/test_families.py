@@ -13,7 +13,7 @@ from torchvision.models.regnet import BlockParams, RegNet
 from torchvision.models.resnet import BasicBlock, Bottleneck
 from torchvision.models.vgg import make_layers
 
-from fvm_core.estimators.influence import DiagonalInfluence
+from fvm_core.diagonal.influence import DiagonalInfluence
 from tests.cases import reference_influence
 
 CLASSES = 4

@@ -15,8 +15,8 @@ from torch.utils.data import (
     WeightedRandomSampler,
 )
 
+from fvm_core.diagonal.loaders import refuse_shuffled
 from fvm_core.errors import SaltflatError
-from fvm_core.estimators.loaders import refuse_shuffled
 
 DATA = TensorDataset(torch.zeros(6, 2), torch.zeros(6))
 

@@ -9,9 +9,9 @@ import torchvision
 from torch import nn
 from torch.func import functional_call
 
+from fvm_core.diagonal.influence import DiagonalInfluence
+from fvm_core.diagonal.pairwise import pairwise_influence, pairwise_terms
 from fvm_core.errors import SaltflatError
-from fvm_core.estimators.influence import DiagonalInfluence
-from fvm_core.estimators.pairwise import pairwise_influence, pairwise_terms
 from tests.cases import Mixed, digits, small_bn_cnn
 
 EPSILON = 0.3

@@ -2,17 +2,17 @@
 
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from fvm_core.demo import demo_config
-from fvm_core.estimators.influence import DiagonalInfluence
-from fvm_core.estimators.precision import AGREEMENT, rank_correlation
+from fvm_core.diagonal.influence import DiagonalInfluence
+from fvm_core.diagonal.precision import AGREEMENT, rank_correlation
 from fvm_core.models.build import build_model
-from fvm_core.pipeline.run_folder import RunFolder
 from fvm_core.pipeline.runner import execute
 from fvm_core.pipeline.weights import load_tensors
+from fvm_core.runs.run_folder import RunFolder
 from tests.cases import digits, small_bn_cnn
 
 
@@ -39,6 +39,14 @@ def estimators(run):
     return *found, images, labels
 
 
+def rounding(model) -> float:
+    """Relative error of g² in bf16, if all roundings went one way: each layer rounds its weight, input and
+    output once forward and once backward, each by at most 2⁻⁹, and the square doubles that.
+    """
+    layers = sum(isinstance(part, nn.Conv2d | nn.Linear | nn.BatchNorm2d) for part in model.modules())
+    return 2 * 6 * layers * 2**-9
+
+
 @pytest.mark.slow
 def test_bf16_on_the_demo(demo):
     full, half, images, labels = estimators(demo)
@@ -48,12 +56,17 @@ def test_bf16_on_the_demo(demo):
     exact = torch.cat([full.score(*batch)[0] for batch in batches])
     assert found.dtype == torch.float32
     assert not torch.equal(found, exact), "bf16 was not used"
-    assert float(((found - exact).abs() / exact).median()) < 0.02
+    most = rounding(full.tapped.model)
+    assert float(((found - exact).abs() / exact).median()) < most
     assert demo.info["stages"]["score"]["precision"][-1] == "bf16"
-    np.testing.assert_allclose(demo.scores["influence"], found.numpy(), rtol=0.02, atol=1e-6)
+    run = torch.tensor(demo.scores["influence"].to_numpy())
+    assert float(((run - found).abs() / exact).median()) < most
     best = torch.cat([half.score_all_labels(i, exact=1).best for i, _ in batches])
-    wanted = torch.cat([full.score_all_labels(i, exact=1).best for i, _ in batches])
-    assert float((best == wanted).float().mean()) > 0.995
+    wanted = torch.cat([full.score_all_labels(i, exact=None).values for i, _ in batches])
+    other = (best != wanted.argmin(1)).nonzero()[:, 0]
+    assert len(other) < len(best) / 20
+    # Where it takes another label, that one is nearly as good: of two equal ones rounding takes either.
+    assert bool((wanted[other, best[other]] <= (1 + 2 * most) * wanted[other].amin(1)).all())
 
 
 def test_a_precision_that_ranks_otherwise_is_seen():

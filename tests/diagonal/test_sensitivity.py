@@ -5,9 +5,9 @@ import pytest
 import torch
 from scipy.stats import spearmanr
 
+from fvm_core.diagonal.influence import DiagonalInfluence
+from fvm_core.diagonal.sensitivity import damping_sensitivity
 from fvm_core.errors import SaltflatError
-from fvm_core.estimators.influence import DiagonalInfluence
-from fvm_core.estimators.sensitivity import damping_sensitivity
 from tests.cases import digits, small_bn_cnn
 
 DAMPING = 0.1

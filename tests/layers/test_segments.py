@@ -64,7 +64,7 @@ class LooksAtValues(nn.Module):
 
     def forward(self, x):
         x = self.one(x)
-        return self.two(x if float(x.sum()) > 0 else -x)
+        return self.two(x if float(x.detach().abs().max()) >= 0 else -x)
 
 
 class FixedBatch(nn.Module):

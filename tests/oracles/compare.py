@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from fvm_core.estimators.influence import DiagonalInfluence
+from fvm_core.diagonal.influence import DiagonalInfluence
 from fvm_core.layers.tapped import TappedModel
 from tests.oracles.libraries import Gradients
 from tests.oracles.nets import Case
