@@ -5,12 +5,12 @@ from importlib import import_module
 from fvm_core import openmp  # noqa: F401 (before anything loads torch)
 
 _HOMES = {
-    "DiagonalInfluence": ("fvm_core.estimators.influence", "DiagonalInfluence"),
-    "LabelInfluence": ("fvm_core.estimators.label_search", "LabelInfluence"),
-    "RunFolder": ("fvm_core.pipeline.run_folder", "RunFolder"),
+    "DiagonalInfluence": ("fvm_core.diagonal.influence", "DiagonalInfluence"),
+    "LabelInfluence": ("fvm_core.diagonal.label_search", "LabelInfluence"),
+    "RunFolder": ("fvm_core.runs.run_folder", "RunFolder"),
     "SaltflatError": ("fvm_core.errors", "SaltflatError"),
-    "damping_sensitivity": ("fvm_core.estimators.sensitivity", "damping_sensitivity"),
-    "influence": ("fvm_core.estimators.direct", "influence"),
+    "damping_sensitivity": ("fvm_core.diagonal.sensitivity", "damping_sensitivity"),
+    "influence": ("fvm_core.diagonal.direct", "influence"),
     "load_dataset": ("fvm_core.data", "load_dataset"),
     "run": ("fvm_core.pipeline.runner", "start"),
 }

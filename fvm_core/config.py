@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import copy
-import math
-import tomllib
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
-from numbers import Integral, Real
 from pathlib import Path
-from typing import get_args, get_origin, get_type_hints
 
 import tomli_w
 
 from fvm_core.data.dataset import DatasetSpec
 from fvm_core.errors import SaltflatError
+from fvm_core.estimators import registry
+from fvm_core.estimators.setting import Value
+from fvm_core.toml_file import read_toml
+from fvm_core.typed_settings import build, table
 
 SOLVERS = ("sgd", "sam", "asam", "fsam", "lpf")
 DEVICES = ("auto", "cpu", "cuda", "mps")
@@ -21,50 +22,11 @@ PRECISIONS = ("auto", "fp32", "bf16")
 SCORE_PRECISIONS = ("fp32", "bf16")
 STEMS = ("auto", "cifar", "imagenet")
 DAMPING_KINDS = ("relative", "per_tensor", "absolute")
-LISSA_MATRICES = ("gauss_newton", "hessian")
 MAIN_ESTIMATORS = ("fvm", "vm")
 """Scores that a run is made for; the others stand beside them."""
 
-ESTIMATOR_NAMES = (
-    "vm",
-    "fvm_sam",
-    "fvm_asam",
-    "fvm_fsam",
-    "fvm_lpf",
-    "tuned_loss",
-    "tuned_margin",
-    "tuned_gradient_norm",
-    "tuned_confident",
-    "probed_lissa",
-    "probed_datainf",
-    "gex",
-    "lissa",
-    "datainf",
-    "ekfac",
-    "diagonal",
-    "tracin",
-    "lissa_best",
-    "datainf_best",
-    "ekfac_best",
-    "loss",
-    "margin",
-    "gradient_norm",
-    "confident",
-    "ablation_ss",
-    "ablation_so",
-    "ablation_os",
-)
-"""All that can stand beside a run's own score, in the order in which lists show them."""
-
-ALIASES = {"lissa*": "lissa_best", "datainf*": "datainf_best", "ekfac*": "ekfac_best"}
-"""The paper's names for the estimators at an earlier checkpoint."""
-
-_TYPE_WORDS = {
-    bool: "true or false",
-    int: "a whole number",
-    float: "a number",
-    str: "a text",
-}
+_MOST_SEED = 2**32 - 1
+"""All libraries that draw random numbers take seeds up to this one."""
 
 OPTIONS = {
     "model": "model.name",
@@ -88,11 +50,6 @@ OPTIONS = {
     "alternatives": "score.alternatives",
     "keep_checkpoints": "compare.checkpoints",
     "best_epoch": "compare.best_epoch",
-    "members": "compare.members",
-    "folds": "compare.folds",
-    "lissa_depth": "compare.lissa_depth",
-    "lissa_damping": "compare.lissa_damping",
-    "lissa_matrix": "compare.lissa_matrix",
     "planted": "compare.planted",
     "figures": "compare.figures",
     "name": "name",
@@ -101,7 +58,8 @@ OPTIONS = {
     "seed": "seed",
     "embed": "embed",
 }
-"""Flat names, as the command line and `fvm.run` take them, to places in the settings."""
+"""Flat names, as the command line and `fvm.run` take them, to places in the settings. Settings of
+estimators are known by their own names beside them."""
 
 
 @dataclass(frozen=True)
@@ -192,32 +150,26 @@ class CompareConfig:
     """What stands beside the run's own score (paper, section 4 and appendix B.1).
 
     Attributes:
-        estimators: names, see `saltflat run --help`; those that need neither checkpoints nor an ensemble
-            can still be added to a finished run.
+        estimators: names, or classes as `path/to/file.py:Class`, see `saltflat estimators`; those that need
+            neither checkpoints nor an ensemble can still be added to a finished run.
         checkpoints: how many training keeps, evenly spaced, the last epoch included; None keeps 5 where an
             estimator needs them, else none.
         best_epoch: the kept epoch for LiSSA*, DataInf* and EK-FAC*; None takes the one with the highest
             validation accuracy.
-        members: of GEX's ensemble.
-        folds: of the out-of-fold probabilities for confident learning.
-        lissa_depth, lissa_damping, lissa_matrix: see `LiSSA`.
         planted: share of the validation set that is held back from tuning, half of it with planted wrong
             labels, to measure scores where no truth is known; None takes 0.1 where no true labels are
             known and the validation set has at least 200 samples, else 0.
         figures: also score at every kept checkpoint and, with the standard influence, at every saved step
             (the paper's figures 2 and 3).
+        settings: of the estimators, as they declare them; in the table `[compare]` beside the others.
     """
 
     estimators: tuple[str, ...] = ()
     checkpoints: int | None = None
     best_epoch: int | None = None
-    members: int = 32
-    folds: int = 5
-    lissa_depth: int = 1000
-    lissa_damping: float = 0.01
-    lissa_matrix: str = "gauss_newton"
     planted: float | None = None
     figures: bool = False
+    settings: dict[str, Value] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True)
@@ -247,7 +199,6 @@ class RunConfig:
             ("score.damping_kind", self.score.damping_kind, DAMPING_KINDS),
             ("score.precision", self.score.precision, SCORE_PRECISIONS),
             ("score.estimator", self.score.estimator, MAIN_ESTIMATORS),
-            ("compare.lissa_matrix", self.compare.lissa_matrix, LISSA_MATRICES),
         ]
         for key, value, allowed in choices:
             if value not in allowed:
@@ -268,37 +219,43 @@ class RunConfig:
             ("score.alternatives", self.score.alternatives, 1),
             ("compare.checkpoints", self.compare.checkpoints, 0),
             ("compare.best_epoch", self.compare.best_epoch, 1),
-            ("compare.members", self.compare.members, 2),
-            ("compare.folds", self.compare.folds, 2),
-            ("compare.lissa_depth", self.compare.lissa_depth, 1),
-            ("compare.lissa_damping", self.compare.lissa_damping, 0),
             ("compare.planted", self.compare.planted, 0),
             ("model.size", self.model.size, 0),
             ("seed", self.seed, 0),
+            *((f"{name}.limit", spec.limit, 1) for name, spec in self._data()),
+            *((f"{name}.seed", spec.seed, 0) for name, spec in self._data()),
+            *((f"{name}.noise", spec.noise, 0) for name, spec in self._data()),
         ]
         for key, value, least in minimums:
             if value is not None and value < least:
                 raise SaltflatError(f"Setting `{key}` is {value}; it must be at least {least}.")
+        maximums = [
+            ("seed", self.seed, _MOST_SEED),
+            *((f"{name}.seed", spec.seed, _MOST_SEED) for name, spec in self._data()),
+            *((f"{name}.noise", spec.noise, 1) for name, spec in self._data()),
+        ]
+        for key, value, most in maximums:
+            if value > most:
+                raise SaltflatError(f"Setting `{key}` is {value}; it must be at most {most}.")
         for key, value in [("train.lr", self.train.lr), ("tune.lr", self.tune.lr)]:
             if value is not None and value <= 0:
                 raise SaltflatError(f"Setting `{key}` is {value}; it must be above 0.")
-        for key, value in [
-            ("compare.planted", self.compare.planted),
-            ("compare.lissa_damping", self.compare.lissa_damping),
-        ]:
-            if value is not None and value >= 1:
-                raise SaltflatError(f"Setting `{key}` is {value}; it must be below 1.")
+        planted = self.compare.planted
+        if planted is not None and planted >= 1:
+            raise SaltflatError(f"Setting `compare.planted` is {planted}; it must be below 1.")
         for name in self.compare.estimators:
-            if name not in ESTIMATOR_NAMES:
-                raise SaltflatError(
-                    f"There is no estimator `{name}`; choose from: "
-                    f"{', '.join([*MAIN_ESTIMATORS, *ESTIMATOR_NAMES])}."
-                )
+            registry.check(name)
+        registry.checked_settings(self.compare.settings, self.compare.estimators)
         return self
+
+    def _data(self) -> tuple[tuple[str, DatasetSpec], tuple[str, DatasetSpec]]:
+        return ("train_data", self.train_data), ("val_data", self.val_data)
 
     def to_dict(self) -> dict:
         """Nested plain values, without the ones that are None."""
-        return _without_none(asdict(self))
+        values = asdict(self)
+        values["compare"] |= values["compare"].pop("settings")
+        return _without_none(values)
 
     def to_toml(self) -> str:
         """The text of `config.toml`."""
@@ -320,27 +277,21 @@ class RunConfig:
             "score": ScoreConfig,
             "compare": CompareConfig,
         }
+        if "compare" in values:
+            values["compare"] = _with_settings(table(values["compare"], "compare"))
         for key, kind in tables.items():
             if key in values:
-                values[key] = _build(kind, values[key], key + ".")
-        return _build(RunConfig, values, "").check()
+                values[key] = build(kind, values[key], key + ".")
+        return build(RunConfig, values, "").check()
 
     @staticmethod
     def read(path: str | Path) -> RunConfig:
         """Settings from a TOML file; raises `SaltflatError` naming the file and the fault."""
-        path = Path(path)
         try:
-            values = tomllib.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise SaltflatError(f"There is no settings file {path}.") from None
-        except OSError as error:
-            raise SaltflatError(f"{path} can't be read ({error.strerror}).") from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise SaltflatError(f"{path} is not a TOML file: {error}.") from None
-        try:
-            return RunConfig.from_dict(values)
+            return RunConfig.from_dict(read_toml(path))
         except SaltflatError as error:
-            raise SaltflatError(f"{path}: {error}") from None
+            text = str(error)
+            raise SaltflatError(text if str(path) in text else f"{path}: {text}") from None
 
     @staticmethod
     def from_options(
@@ -358,17 +309,18 @@ class RunConfig:
             SaltflatError: an option that does not exist or a value that cannot be.
         """
         values: dict = copy.deepcopy(base or {}) | {"train_data": train.to_dict(), "val_data": val.to_dict()}
+        places = {**{name: f"compare.{name}" for name in registry.settings()}, **OPTIONS}
         for name, value in options.items():
-            if name not in OPTIONS:
-                raise SaltflatError(f"Unknown option `{name}`; known: {', '.join(sorted(OPTIONS))}.")
+            if name not in places:
+                raise SaltflatError(f"Unknown option `{name}`; known: {', '.join(sorted(places))}.")
             not_given = isinstance(value, list) and not value  # of an option that can be repeated
             if value is None or not_given:
                 continue
             if name == "estimator":
                 _take_estimators(values, value, solver=options.get("solver"))
                 continue
-            table, _, key = OPTIONS[name].rpartition(".")
-            (values.setdefault(table, {}) if table else values)[key] = value
+            where, _, key = places[name].rpartition(".")
+            (values.setdefault(where, {}) if where else values)[key] = value
         return RunConfig.from_dict(values)
 
     def named(self, name: str) -> RunConfig:
@@ -376,19 +328,16 @@ class RunConfig:
         return replace(self, name=name)
 
 
-def _build(kind: type, values: dict, prefix: str):
-    """An object of `kind` from a table of the settings, every value of the type that its field has."""
-    if not isinstance(values, dict):
-        name = prefix.removesuffix(".")
-        raise SaltflatError(
-            f"Setting `{name}` is {values!r}; it is a table: write [{name}] above its settings."
-        )
-    known = {item.name for item in fields(kind)}
-    for key in values:
-        if key not in known:
-            raise SaltflatError(f"Unknown setting `{prefix}{key}`; known here: {', '.join(sorted(known))}.")
-    types = get_type_hints(kind)
-    return kind(**{key: _typed(value, types[key], prefix + key) for key, value in values.items()})
+def _with_settings(values: Mapping[str, object]) -> dict[str, object]:
+    """The table `[compare]` with estimators' settings in a table of their own."""
+    known = {item.name for item in fields(CompareConfig)} - {"settings"}
+    own = {key: value for key, value in values.items() if key in known}
+    names = own.get("estimators", ())
+    if isinstance(names, list | tuple) and all(isinstance(one, str) for one in names):
+        own["estimators"] = names = tuple(registry.plain(one) for one in names)
+        rest = {key: value for key, value in values.items() if key not in known}
+        own["settings"] = registry.checked_settings(rest, names, known)
+    return own
 
 
 def _take_estimators(values: dict, given: object, solver: object) -> None:
@@ -397,32 +346,13 @@ def _take_estimators(values: dict, given: object, solver: object) -> None:
     `vm` without `fvm` makes the run itself one of plain SGD; beside `fvm` it is one of the others.
     """
     names = [given] if isinstance(given, str) else list(given)
-    names = list(dict.fromkeys(ALIASES.get(name, name) for name in names))
+    names = list(dict.fromkeys(registry.plain(name) for name in names))
     main = "vm" if "vm" in names and "fvm" not in names else "fvm"
     values["score"] = {**values.get("score", {}), "estimator": main}
     if main == "vm" and solver is None:
         values["tune"] = {**values.get("tune", {}), "solver": "sgd"}
     others = [name for name in names if name not in ("fvm", main)]
     values["compare"] = {**values.get("compare", {}), "estimators": others}
-
-
-def _typed(value: object, kind: type, key: str) -> object:
-    if get_origin(kind) is tuple:
-        if isinstance(value, list | tuple) and all(isinstance(one, str) for one in value):
-            return tuple(dict.fromkeys(ALIASES.get(one, one) for one in value))
-        raise SaltflatError(f"Setting `{key}` is {value!r}; it must be a list of texts.")
-    allowed = get_args(kind) or (kind,)
-    if type(value) in allowed and not (isinstance(value, float) and not math.isfinite(value)):
-        return value
-    if str in allowed and isinstance(value, Path):
-        return str(value)
-    if not isinstance(value, bool):  # numbers of numpy become plain ones, which TOML can hold
-        if int in allowed and isinstance(value, Integral):
-            return int(value)
-        if float in allowed and isinstance(value, Real) and math.isfinite(value):
-            return float(value)
-    wanted = next(text for known, text in _TYPE_WORDS.items() if known in allowed)
-    raise SaltflatError(f"Setting `{key}` is {value!r}; it must be {wanted}.")
 
 
 def _without_none(values: dict) -> dict:

@@ -7,12 +7,19 @@ import platform
 import shutil
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 import psutil
 import torch
 
+from fvm_core import remembered
 from fvm_core.device import resolve
 from fvm_core.errors import SaltflatError
+from fvm_core.pipeline.damage import examine
+from fvm_core.pipeline.repair import redone_words
+from fvm_core.review import consistency
+from fvm_core.runs import checksums, run_json
+from fvm_core.runs.run_folder import STAGES
 from fvm_core.wording import size
 from fvm_core.workspace import Workspace
 
@@ -71,9 +78,60 @@ def _devices() -> Iterator[tuple[bool, str]]:
 def _workspace() -> Iterator[tuple[bool, str]]:
     try:
         workspace = Workspace.default()
-    except OSError as error:
-        yield False, f"The workspace can't be made ({error}). Set SALTFLAT_HOME to a folder you can write to"
+    except SaltflatError as error:
+        yield False, str(error)
         return
     free = shutil.disk_usage(workspace.path).free
-    yield os.access(workspace.path, os.W_OK), f"workspace {workspace.path}"
+    writable = os.access(workspace.path, os.W_OK)
+    yield writable, f"workspace {workspace.path}" + ("" if writable else ", which can't be written")
     yield free > 2e9, f"{size(free)} of disk free there"
+    fault = remembered.fault(workspace)
+    yield fault is None, str(fault or "what the app remembers can be read")
+    try:
+        yield from consistency.findings(workspace.database)
+    except SaltflatError as error:
+        yield False, str(error)
+
+
+def need_run(run: Path) -> None:
+    """Raise `SaltflatError` where there is no run, nor anything that is left of one."""
+    names = (run_json.FILE, f"{run_json.FILE}.bak", "config.toml", "scores.parquet")
+    if not any((run / name).exists() for name in names):
+        raise SaltflatError(f"{run} is not a run folder: it has none of {', '.join(names)}.")
+
+
+def run_findings(run: Path) -> Iterator[tuple[bool, str]]:
+    """The same for a run folder: every result file is read whole and compared with its checksum.
+
+    Raises:
+        SaltflatError: there is no run, nor anything that is left of one.
+    """
+    need_run(run)
+    found = examine(run)
+    for one in found:
+        yield False, f"{run / one.file}: {one.reason}. {one.remedy}"
+    if any(one.file == run_json.FILE for one in found):
+        return
+    redo = redone_words(found)
+    if redo:
+        yield True, redo
+    info = run_json.read(run / run_json.FILE)
+    done = [stage for stage in STAGES if info["stages"].get(stage, {}).get("state") in ("done", "skipped")]
+    yield True, f"finished stages: {', '.join(done) or 'none'}"
+    if len(done) < len(STAGES):
+        yield True, f"`saltflat run --out {run} --resume` does the others"
+    yield from _checked(run, len(found))
+
+
+def _checked(run: Path, damaged: int) -> Iterator[tuple[bool, str]]:
+    try:
+        noted = checksums.read(run)
+    except SaltflatError:
+        return  # told with the damage
+    if noted:
+        yield True, f"{len(noted):,} result files have checksums, {len(noted) - damaged:,} are as written"
+        return
+    yield (
+        True,
+        "no checksums: this run was made before there were any, so only the form of its files was checked",
+    )

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from fvm_core.errors import Cancelled
-from fvm_core.pipeline.run_folder import RunFolder
+from fvm_core.runs.run_folder import RunFolder
 
 
 class TerminalProgress:
@@ -23,7 +23,7 @@ class TerminalProgress:
     def __init__(self, console: Console, run: RunFolder | None = None):
         self.run = run
         self._bars = Progress(
-            TextColumn("{task.description:<12}"),
+            TextColumn("{task.description:<12}", markup=False),
             BarColumn(),
             TextColumn("{task.percentage:>3.0f} %"),
             TimeElapsedColumn(),

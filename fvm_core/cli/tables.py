@@ -9,7 +9,7 @@ from rich.table import Table
 from fvm_core.comparison.choice import chosen, scores_of
 from fvm_core.comparison.collect import against_truth, collect, planted_wrong
 from fvm_core.comparison.evidence import NOTHING, recommend, roc_auc_interval
-from fvm_core.pipeline.run_folder import RunFolder
+from fvm_core.runs.run_folder import RunFolder
 from fvm_core.wording import size
 
 _COLUMNS = ("roc_auc", "average_precision", "relabel_accuracy_all", "relabel_accuracy_mislabelled")

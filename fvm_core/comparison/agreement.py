@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fvm_core.comparison.choice import percentiles
+from fvm_core.percentiles import percentiles
 
 MOST = 100_000
 """Samples that correlations are computed from."""

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
-
-import numpy as np
 import pandas as pd
-from scipy.stats import rankdata
 
 from fvm_core.atomic import write_json
 from fvm_core.comparison.results import descriptions, read_result
 from fvm_core.errors import SaltflatError
-from fvm_core.pipeline.run_folder import RunFolder
+from fvm_core.percentiles import percentiles
+from fvm_core.runs.run_folder import RunFolder
+from fvm_core.stored import read_json
 
 OWN = "fvm"
 """The score that a run is made for, as `scores.parquet` holds it."""
@@ -24,10 +22,7 @@ def chosen(run: RunFolder) -> str:
     path = run.path / _FILE
     if not path.exists():
         return OWN
-    try:
-        name = json.loads(path.read_text(encoding="utf-8"))["score"]
-    except (json.JSONDecodeError, KeyError, TypeError):
-        raise SaltflatError(f"{path} can't be read. Delete it and choose a score again.") from None
+    name = read_json(path, {"score": str}, f"Delete {path}, then choose a score again.")["score"]
     # A score from a file may have been taken out of the comparison since.
     return name if name in scores_of(run) else OWN
 
@@ -67,11 +62,3 @@ def read_scores(run: RunFolder, columns: list[str] | None = None) -> pd.DataFram
     suspicion = read_result(run.path, name)["suspicion"].to_numpy()
     found = {"suspicion": suspicion, "percentile": percentiles(suspicion)}
     return table.assign(**{key: value for key, value in found.items() if key in table.columns})
-
-
-def percentiles(suspicion: np.ndarray) -> np.ndarray:
-    """(N,) share of the scored samples at or below each, 0 to 100; ties share their mean, NaN stay NaN."""
-    found = np.full(len(suspicion), np.nan)
-    rated = np.isfinite(suspicion)
-    found[rated] = 100 * rankdata(suspicion[rated]) / max(1, rated.sum())
-    return found

@@ -8,10 +8,11 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from fvm_core.comparison.choice import OWN, percentiles
+from fvm_core.comparison.choice import OWN
 from fvm_core.comparison.results import Description, descriptions, read_result
 from fvm_core.metrics import detection, relabelling
-from fvm_core.pipeline.run_folder import RunFolder
+from fvm_core.percentiles import percentiles
+from fvm_core.runs.run_folder import RunFolder
 
 
 @dataclass(frozen=True)
@@ -59,10 +60,7 @@ def has_truth(run: RunFolder) -> bool:
 
 def planted_wrong(run: RunFolder) -> np.ndarray:
     """(Q,) which planted samples have a wrong label; empty where there are none."""
-    path = run.path / "planted.parquet"
-    return (
-        pd.read_parquet(path, columns=["wrong"])["wrong"].to_numpy() if path.exists() else np.zeros(0, bool)
-    )
+    return run.planted_wrong()
 
 
 def against_truth(run: RunFolder, scored: Scored) -> dict[str, float]:

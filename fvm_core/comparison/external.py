@@ -12,10 +12,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fvm_core.comparison.choice import OWN
-from fvm_core.comparison.results import Description, check_name, descriptions, remove_result, write_result
+from fvm_core.comparison.results import (
+    FOLDER,
+    Description,
+    check_name,
+    descriptions,
+    remove_result,
+    write_result,
+)
+from fvm_core.data.npy_header import HEADER_ERRORS, check_claim, read_header
 from fvm_core.data.wording import listing
 from fvm_core.errors import SaltflatError
-from fvm_core.pipeline.run_folder import RunFolder
+from fvm_core.runs import checksums
+from fvm_core.runs.run_folder import RunFolder
 
 LOW, HIGH = "low", "high"
 KNOWN_COLUMNS = {
@@ -108,6 +117,7 @@ def add_external(run: RunFolder, name: str, found: External, source: str) -> Non
         order=_ORDER,
         settings={"file": source, "column": found.column},
     )
+    checksums.forget(run.path, *_files(name))
     write_result(run.path, about, found.values, found.suggested)
 
 
@@ -115,7 +125,12 @@ def remove_external(run: RunFolder, name: str) -> None:
     """Take values from a file out of the comparison; raises `SaltflatError` if there is no such name."""
     if name not in {one.name for one in descriptions(run.path) if one.external}:
         raise SaltflatError(f"{run.name} has no score `{name}` from a file.")
+    checksums.forget(run.path, *_files(name))
     remove_result(run.path, name)
+
+
+def _files(name: str) -> list[str]:
+    return [f"{FOLDER}/{name}.json", f"{FOLDER}/{name}.parquet"]
 
 
 def _table(path: Path) -> pd.DataFrame:
@@ -138,8 +153,12 @@ def _table(path: Path) -> pd.DataFrame:
 
 def _from_array(run: RunFolder, path: Path, suspicious: str | None) -> External:
     try:
+        with path.open("rb") as file:
+            header = read_header(file)
+        if header is not None:
+            check_claim(header, path.stat().st_size, str(path))
         values = np.load(path, allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
+    except (MemoryError, OSError, *HEADER_ERRORS) as error:
         raise SaltflatError(f"{path} can't be read as an array of numbers: {error}.") from None
     count, classes = run.info["samples"], len(run.info["classes"])
     if values.dtype.kind not in "fiub":

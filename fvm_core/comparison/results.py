@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -14,7 +13,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fvm_core.atomic import replacing, write_json
-from fvm_core.errors import SaltflatError
+from fvm_core.errors import DamagedFile, SaltflatError
+from fvm_core.shapes import amount, fault, text, whole
+from fvm_core.stored import read_json, read_table
 
 FOLDER = "estimators"
 
@@ -57,6 +58,33 @@ class Description:
         return values if self.suspicious == "high" else -values
 
 
+def _end(value: object) -> str | None:
+    return None if value in ("high", "low") else "high or low"
+
+
+def _pair(value: object) -> str | None:
+    fits = isinstance(value, list) and len(value) == 2 and fault(value, [float]) is None
+    return None if fits else "a step and a number"
+
+
+DESCRIPTION = {
+    "name": text,
+    "title": text,
+    "suspicious": _end,
+    "cost?": str,
+    "seconds?": (amount, type(None)),
+    "peak_memory_bytes?": (amount, type(None)),
+    "relabels?": bool,
+    "trained_only?": bool,
+    "external?": bool,
+    "order?": whole,
+    "settings?": {str: object},
+    "trace?": [_pair],
+    "planted?": [(float, type(None))],
+}
+"""What `estimators/NAME.json` holds."""
+
+
 def check_name(name: str) -> str:
     """The name, if a file can have it; raises `SaltflatError` otherwise."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._ -]{0,63}", name):
@@ -94,26 +122,38 @@ def write_result(
 
 
 def descriptions(run: Path) -> list[Description]:
-    """All estimators of a run that are finished, in their order."""
+    """All estimators of a run that are finished, in their order; raises `DamagedFile`."""
     found = []
     for path in sorted((run / FOLDER).glob("*.json")):
+        values = read_json(path, DESCRIPTION, _remedy(run))
         try:
-            values = json.loads(path.read_text(encoding="utf-8"))
             found.append(Description(**values))
-        except (json.JSONDecodeError, TypeError) as error:
-            raise SaltflatError(f"{path} can't be read ({error}). Delete it and compute it again.") from None
+        except TypeError as error:
+            raise DamagedFile(path, str(error), _remedy(run)) from None
     return sorted(found, key=lambda one: (one.order, one.title))
 
 
 def read_result(run: Path, name: str) -> pd.DataFrame:
-    """`value, suspicion` and, where it relabels, `suggested_label`: one row a training sample."""
+    """`value, suspicion` and, where it relabels, `suggested_label`: one row a training sample.
+
+    Raises:
+        SaltflatError: there is no such score, or its file is damaged.
+    """
     path = run / FOLDER / f"{name}.parquet"
-    if not path.exists():
+    if not path.exists() and not path.with_suffix(".json").exists():
         raise SaltflatError(f"{path} is not there: this run has no score `{name}`.")
-    try:
-        return pq.read_table(path).to_pandas()
-    except pa.ArrowInvalid as error:
-        raise SaltflatError(f"{path} is damaged: {error}. Delete it and compute it again.") from None
+    table = read_table(path, _remedy(run))
+    for column in ("value", "suspicion"):
+        if column not in table.column_names:
+            raise DamagedFile(path, f"it has no column `{column}`", _remedy(run))
+    return table.to_pandas()
+
+
+def _remedy(run: Path) -> str:
+    return (
+        f"Run `saltflat doctor {run} --redo` to have it computed again; scores of another tool are taken out "
+        "and have to join again."
+    )
 
 
 def remove_result(run: Path, name: str) -> None:

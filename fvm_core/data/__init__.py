@@ -91,6 +91,8 @@ def open_spec(spec: DatasetSpec) -> ImageDataset:
         The dataset; its `spec` holds an absolute path, so that it opens from any working folder.
     """
     kind, _, folder = spec.source.partition(":")
+    if not spec.source.strip():
+        raise SaltflatError(f"The source of the data is empty. {_POSSIBLE}")
     if spec.source == "digits":
         _refuse(spec, "label", "true_label", "image", "id")
         dataset = read_digits(spec.split, noise=spec.noise, noise_kind=spec.noise_kind, seed=spec.seed)

@@ -16,6 +16,9 @@ from fvm_core.errors import SaltflatError
 
 _SPLIT_NAMES = frozenset({"train", "training", "val", "valid", "validation", "test", "testing"})
 
+_MOST_STRANGE = 500_000
+"""Files that are no images, above which the folder can't be the one that was meant."""
+
 
 def read_folder(folder: Path) -> ImageDataset:
     """Open `folder/CLASS/**/image`; no image is opened, only names are read.
@@ -25,11 +28,13 @@ def read_folder(folder: Path) -> ImageDataset:
     a class without samples.
 
     Raises:
-        SaltflatError: no class folders, or they are named train, val, test.
+        SaltflatError: no class folders, or they are named train, val, test; or the folder is, or a link
+            in it leads to, a whole file system.
     """
     folder = folder.resolve()
+    _place(folder)
     entries = _entries(folder)
-    class_folders = sorted((e for e in entries if e.is_dir()), key=lambda e: natural_key(e.name))
+    class_folders = sorted((e for e in entries if _is_dir(e)), key=lambda e: natural_key(e.name))
     _check_class_folders(folder, class_folders)
     relative: list[str] = []
     given: list[int] = []
@@ -79,7 +84,7 @@ def _problems(entries: list[os.DirEntry], other: list[str]) -> list[Problem]:
         names = listing([_printable(name) for name in other], 3)
         text = f"{count(len(other), 'file')} skipped, not images by their endings: {names}."
         problems.append(Problem("not_an_image", text))
-    loose = sorted(_printable(e.name) for e in entries if not e.is_dir() and _is_image(e.name))
+    loose = sorted(_printable(e.name) for e in entries if not _is_dir(e) and _is_image(e.name))
     if loose:
         text = f"{count(len(loose), 'image')} outside the class folders skipped: {listing(loose, 3)}."
         problems.append(Problem("outside_class_folders", text))
@@ -91,19 +96,46 @@ def _files(entry: os.DirEntry) -> list[str]:
     found: list[str] = []
     seen: set[tuple[int, int]] = set()
     waiting = [(entry.path, "")]
+    strange = 0
     while waiting:
         path, prefix = waiting.pop()
-        status = os.stat(path)  # noqa: PTH116
-        place = (status.st_dev, status.st_ino)
+        place = _place(path)
         if place in seen:  # a link back up would never end
             continue
         seen.add(place)
         for child in _entries(path):
-            if child.is_dir():
+            if _is_dir(child):
                 waiting.append((child.path, f"{prefix}{child.name}/"))
             else:
                 found.append(prefix + child.name)
+                strange += not _is_image(child.name)
+        if strange > _MOST_STRANGE:
+            raise SaltflatError(
+                f"{entry.path} holds more than {_MOST_STRANGE:,} files that are no images. Choose the folder "
+                "that holds the class folders."
+            )
     return found
+
+
+def _place(path: str | Path) -> tuple[int, int]:
+    """Which folder it really is; raises `SaltflatError` for a whole file system, which nobody means."""
+    try:
+        status = os.stat(path)  # noqa: PTH116 (100,000 folders)
+    except OSError as error:
+        raise SaltflatError(f"The folder {path} can't be read ({error.strerror}).") from error
+    real = os.path.realpath(path)
+    if os.path.dirname(real) == real:  # noqa: PTH120
+        raise SaltflatError(
+            f"{path} is the whole file system. Choose the folder that holds the class folders."
+        )
+    return status.st_dev, status.st_ino
+
+
+def _is_dir(entry: os.DirEntry) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError as error:
+        raise SaltflatError(f"{entry.path} can't be read ({error.strerror}).") from error
 
 
 def _entries(path: str | Path) -> list[os.DirEntry]:

@@ -2,20 +2,41 @@
 
 from __future__ import annotations
 
+import lzma
 import struct
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
 
 from fvm_core.data.dataset import ImageDataset, missing_labels
 from fvm_core.data.labels import Labels, from_numbers, from_texts, merge
+from fvm_core.data.npy_header import HEADER_ERRORS, check_claim, read_header
 from fvm_core.data.sources import RawImages, check_pixels, file_stamp
 from fvm_core.data.wording import listing
 from fvm_core.errors import SaltflatError
+from fvm_core.wording import size
 
 _LOCAL_HEADER = struct.Struct("<4s22xHH")  # signature, lengths of the name and of the extra field
 _ENCRYPTED = 1
+_DEFLATE_MOST = 1032
+"""Bytes that one compressed byte can stand for."""
+
+# What zipfile, zlib and numpy raise for damaged, foreign and encrypted files, by feeding them noise.
+_DAMAGED = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    struct.error,
+    EOFError,
+    MemoryError,
+    NotImplementedError,
+    OSError,
+    OverflowError,
+    RuntimeError,
+    *HEADER_ERRORS,
+)
 
 
 def read_npz(
@@ -45,13 +66,21 @@ def read_npz(
     """
     file = file.resolve()
     try:
-        arrays = np.load(file, allow_pickle=False)
-        if isinstance(arrays, np.ndarray):
-            raise SaltflatError(f"{file} holds a single array; save images and labels with np.savez.")
-        with arrays:
+        if not zipfile.is_zipfile(file):
+            _refuse_single(file)
+        with np.load(file, allow_pickle=False) as arrays:
             return _read(_Arrays(file, arrays, split), label, true_label, image, id)
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise SaltflatError(f"{file} can't be read as .npz: {error}") from error
+    except _DAMAGED as error:
+        raise SaltflatError(f"{file} can't be read as .npz: {error or type(error).__name__}.") from error
+
+
+def _refuse_single(file: Path) -> None:
+    """Say what a file is that holds no archive; it is not loaded for that."""
+    with file.open("rb") as data:
+        single = data.read(6) == b"\x93NUMPY"
+    if single:
+        raise SaltflatError(f"{file} holds a single array; save images and labels with np.savez.")
+    raise SaltflatError(f"{file} is no .npz file. Save images and labels with np.savez.")
 
 
 class _Arrays:
@@ -76,6 +105,7 @@ class _Arrays:
         )
 
     def load(self, name: str) -> np.ndarray:
+        self._check_claim(name)
         try:
             return self._arrays[name]
         except ValueError as error:  # numpy refuses arrays of Python objects without pickle
@@ -83,6 +113,24 @@ class _Arrays:
                 f"{self.file}: {name!r} can't be read ({error}). Save texts as np.array(values, dtype=str) "
                 f"and numbers as np.array(values, dtype=int)."
             ) from error
+
+    def _check_claim(self, name: str) -> None:
+        """A zip's directory and an array's header only say how large they are; neither is trusted."""
+        archive = self._arrays.zip
+        about = archive.getinfo(f"{name}.npy" if f"{name}.npy" in archive.namelist() else name)
+        with archive.open(about) as member:
+            try:
+                header = read_header(member)
+            except ValueError as error:
+                raise SaltflatError(f"{self.file}: {name!r} can't be read: {error}.") from None
+        most = about.compress_size * (1 if about.compress_type == zipfile.ZIP_STORED else _DEFLATE_MOST)
+        if about.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) and about.file_size > most:
+            raise SaltflatError(
+                f"{self.file}: {name!r} claims {size(about.file_size)} and holds "
+                f"{size(about.compress_size)}. The file is damaged: write it again."
+            )
+        if header is not None:
+            check_claim(header, about.file_size, f"{self.file}: {name!r}")
 
     def column(self, name: str, rows: int) -> np.ndarray:
         """One value a row."""
@@ -175,13 +223,13 @@ def mapped_member(file: Path, member: str) -> np.memmap | None:
         if signature != b"PK\x03\x04":
             return None
         data.seek(name_length + extra_length, 1)
-        version = np.lib.format.read_magic(data)
-        if version not in ((1, 0), (2, 0)):
-            return None
-        read_header = {1: np.lib.format.read_array_header_1_0, 2: np.lib.format.read_array_header_2_0}
-        shape, by_column, dtype = read_header[version[0]](data)
+        header = read_header(data)
         offset = data.tell()
-    size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
-    if dtype.hasobject or not size or offset + size > file.stat().st_size:
+    if header is None or header.dtype.hasobject or not header.value_bytes:
         return None
-    return np.memmap(file, dtype, mode="r", offset=offset, shape=shape, order="F" if by_column else "C")
+    if header.header_bytes + header.value_bytes != about.file_size:  # then loading it tells what is wrong
+        return None
+    if offset + header.value_bytes > file.stat().st_size:
+        return None
+    order = "F" if header.by_column else "C"
+    return np.memmap(file, header.dtype, mode="r", offset=offset, shape=header.shape, order=order)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+import zipfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +17,7 @@ from fvm_core.atomic import replacing, write_json
 from fvm_core.data.built import is_built
 from fvm_core.data.dataset import ImageDataset, ImageSource
 from fvm_core.data.parallel import ProgressCallback, in_chunks
-from fvm_core.errors import UnreadableImage
+from fvm_core.errors import DamagedFile, UnreadableImage
 
 MAX_SIDE = 96
 """Pixels of a thumbnail's longer side, at most."""
@@ -35,16 +37,46 @@ class Thumbnails:
     Attributes:
         readable: N booleans, False where the image can't be decoded.
         hashes: N×16 uint8, a hash of each image's content, zeros where it can't be decoded.
+
+    Raises:
+        DamagedFile: one of the files is missing, cut off, or does not fit the others.
     """
 
     def __init__(self, folder: Path | str) -> None:
-        folder = Path(folder)
-        self._offsets = np.load(folder / _OFFSETS, allow_pickle=False)
-        self.hashes = np.load(folder / _HASHES, allow_pickle=False)
+        self.folder = Path(folder)
+        self._offsets = self._array(_OFFSETS, np.int64, 1)
+        self.hashes = self._array(_HASHES, np.uint8, 2)
+        count, stop = len(self._offsets) - 1, int(self._offsets[-1]) if len(self._offsets) else -1
+        if count < 0 or self._offsets[0] != 0 or (np.diff(self._offsets) < 0).any():
+            raise self._damaged(_OFFSETS, "its numbers are not those of a list of thumbnails")
+        if self.hashes.shape != (count, HASH_BYTES):
+            raise self._damaged(_HASHES, f"it has {len(self.hashes):,} rows, there are {count:,} images")
         self.readable = np.diff(self._offsets) > 0
+        blob = self.folder / _BLOB
+        if not blob.is_file():
+            raise self._damaged(_BLOB, "it is missing")
+        if blob.stat().st_size != stop:
+            raise self._damaged(_BLOB, f"it has {blob.stat().st_size:,} bytes, {stop:,} were written")
         # A file without a byte can't be mapped; it is that of a dataset without a readable image.
-        empty = not self._offsets[-1]
-        self._blob = b"" if empty else np.memmap(folder / _BLOB, dtype=np.uint8, mode="r")
+        self._blob = np.memmap(blob, dtype=np.uint8, mode="r") if stop else b""
+
+    def _array(self, name: str, kind: type, dimensions: int) -> np.ndarray:
+        path = self.folder / name
+        try:
+            found = np.load(path, allow_pickle=False)
+        except FileNotFoundError:
+            raise self._damaged(name, "it is missing") from None
+        except (OSError, ValueError, EOFError, MemoryError, SyntaxError, zipfile.BadZipFile) as error:
+            raise self._damaged(name, f"it is no array of numpy ({error})") from None
+        if not isinstance(found, np.ndarray) or found.dtype != kind or found.ndim != dimensions:
+            raise self._damaged(name, "it holds something else than it should")
+        return found
+
+    def _damaged(self, name: str, reason: str) -> DamagedFile:
+        run = self.folder.parent
+        return DamagedFile(
+            self.folder / name, reason, f"Run `saltflat doctor {run} --redo` to have it made again."
+        )
 
     @classmethod
     def build(
@@ -69,7 +101,8 @@ class Thumbnails:
         folder = Path(folder)
         about = {"stamp": dataset.images.stamp(), "count": len(dataset)}
         if is_built(folder / _ABOUT, about):
-            return cls(folder)
+            with suppress(DamagedFile):  # then they are made again
+                return cls(folder)
         (folder / _ABOUT).unlink(missing_ok=True)
         lengths: list[int] = []
         hashes: list[bytes] = []

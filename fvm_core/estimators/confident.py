@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import importlib
 from types import ModuleType
-
-import torch
+from typing import TYPE_CHECKING
 
 from fvm_core.errors import SaltflatError
-from fvm_core.estimators.standard.base import RelabellingEstimator
-from fvm_core.estimators.standard.batches import Batches, Progress, checked
+from fvm_core.estimators import costs
+from fvm_core.estimators.base import RelabellingEstimator
+from fvm_core.estimators.materials import Materials
+from fvm_core.estimators.setting import Setting
+
+if TYPE_CHECKING:
+    import torch
+
+    from fvm_core.curvature.batches import Batches, Progress
 
 
 class ConfidentLearning(RelabellingEstimator):
@@ -34,11 +40,30 @@ class ConfidentLearning(RelabellingEstimator):
     suspicious = "low"
     needs = frozenset({"out_of_fold"})
     cost = "one training for every fold, then nothing"
+    inputs = "probabilities"
+    settings: tuple[Setting, ...] = (
+        Setting(
+            "folds", 5, "Folds", "Trainings for out-of-fold probabilities (confident learning).", least=2
+        ),
+    )
+    place = 230
 
     def __init__(self, method: str = "self_confidence"):
         self.method = method
         self.thresholds: torch.Tensor | None = None
         self._rank, self._filter, self._count = (_cleanlab(part) for part in ("rank", "filter", "count"))
+
+    @classmethod
+    def make(cls, run: Materials) -> tuple[ConfidentLearning, dict[str, object]]:
+        """By self-confidence."""
+        return cls(), {"method": "self-confidence minus class threshold"}
+
+    @classmethod
+    def phases(cls, sizes: costs.Sizes) -> costs.Phases:
+        """The trainings of the folds, then a forward pass."""
+        others = sizes.rated * (int(cls.value(sizes.config, "folds")) - 1)
+        learnt = others * (sizes.config.train.epochs or 0) * costs.TRAINING
+        return {"folds": learnt + sizes.rated, "scoring": 0.01 * sizes.rated}
 
     def fit(
         self,
@@ -48,9 +73,14 @@ class ConfidentLearning(RelabellingEstimator):
         progress: Progress | None = None,
     ) -> ConfidentLearning:
         """The classes' thresholds, from batches of (probabilities, labels)."""
+        import torch
+
+        from fvm_core.curvature.batches import checked
+        from fvm_core.diagonal.arguments import class_labels
+
         batches = list(checked(training, "training"))
         found = torch.cat([part for part, _labels in batches]).cpu().double().numpy()
-        labels = torch.cat([labels for _part, labels in batches]).cpu().numpy()
+        labels = torch.cat([class_labels(labels, *part.shape) for part, labels in batches]).cpu().numpy()
         self.thresholds = torch.from_numpy(self._count.get_confident_thresholds(labels, found))
         return self
 
@@ -61,6 +91,11 @@ class ConfidentLearning(RelabellingEstimator):
             images: probabilities (B, K).
             labels: (B,).
         """
+        import torch
+
+        from fvm_core.diagonal.arguments import class_labels
+
+        labels = class_labels(labels, *images.shape)
         found = self._rank.get_label_quality_scores(
             labels.cpu().numpy(), self._adjusted(images).numpy(), method=self.method
         )
@@ -68,6 +103,8 @@ class ConfidentLearning(RelabellingEstimator):
 
     def score_labels(self, images: torch.Tensor) -> torch.Tensor:
         """Label quality (B, K) of probabilities (B, K) with every label."""
+        import torch
+
         labels = [torch.full((len(images),), k) for k in range(images.shape[1])]
         return torch.stack([self.score(images, label) for label in labels], 1)
 
@@ -92,7 +129,15 @@ class ConfidentLearning(RelabellingEstimator):
         Args:
             probabilities: (N, K).
             labels: (N,).
+
+        Raises:
+            SaltflatError: labels that are no class indices.
         """
+        import torch
+
+        from fvm_core.diagonal.arguments import class_labels
+
+        labels = class_labels(labels, *probabilities.shape)
         found = self._filter.find_label_issues(
             labels.cpu().numpy(), probabilities.cpu().double().numpy(), n_jobs=1
         )
@@ -106,6 +151,13 @@ class TunedConfidentLearning(ConfidentLearning):
     title = "Confident learning, tuned model"
     needs = frozenset({"tuned"})
     cost = "1 forward pass a sample"
+    settings = ()
+    place = 80
+
+    @classmethod
+    def phases(cls, sizes: costs.Sizes) -> costs.Phases:
+        """A forward pass."""
+        return {"scoring": 1.0 * sizes.rated}
 
 
 def _cleanlab(part: str) -> ModuleType:

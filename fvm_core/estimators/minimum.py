@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-import torch
-from torch import nn
+from typing import TYPE_CHECKING, Any, Unpack
 
 from fvm_core.errors import SaltflatError
-from fvm_core.estimators.influence import DiagonalInfluence
-from fvm_core.estimators.standard.base import RelabellingEstimator
-from fvm_core.estimators.standard.batches import Batches, Progress, checked, placed
-from fvm_core.estimators.standard.values import refuse_training_mode
-from fvm_core.estimators.standard.vectors import Vector
+from fvm_core.estimators import costs
+from fvm_core.estimators.base import RelabellingEstimator
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from fvm_core.config import RunConfig
+    from fvm_core.curvature.batches import Batches, Progress
+    from fvm_core.curvature.vectors import Vector
+    from fvm_core.diagonal.influence import DiagonalInfluence, InfluenceOptions
 
 
 class MinimumInfluence(RelabellingEstimator):
@@ -26,13 +31,27 @@ class MinimumInfluence(RelabellingEstimator):
     suspicious = "high"
     needs = frozenset({"tuned", "validation_set"})
     cost = "1 backward pass a sample, 1 to 3 more to relabel"
+    place = 0
 
-    def __init__(self, model: nn.Module, **options):
+    def __init__(self, model: nn.Module, **options: Unpack[InfluenceOptions]):
+        from fvm_core.layers.conditions import refuse_training_mode
+        from fvm_core.layers.eager import unwrapped
+
         refuse_training_mode(model)
-        self.model = model
-        self.options = options
+        self.model = unwrapped(model)
+        self._options = options
         self.influence: DiagonalInfluence | None = None
         self._stored: Vector = {}
+
+    @classmethod
+    def options(cls, config: RunConfig) -> dict[str, Any]:
+        """Damping as the run's own score has it."""
+        return {"damping": config.score.damping, "damping_kind": config.score.damping_kind}
+
+    @classmethod
+    def phases(cls, sizes: costs.Sizes) -> costs.Phases:
+        """F over the validation set, then a quadratic form in every sample's gradient."""
+        return {"fisher": sizes.trusted * costs.GRADIENTS, **costs.quadratic(sizes)}
 
     def fit(
         self,
@@ -42,6 +61,8 @@ class MinimumInfluence(RelabellingEstimator):
         progress: Progress | None = None,
     ) -> MinimumInfluence:
         """F over the validation set."""
+        from fvm_core.curvature.batches import checked, placed
+
         batches = checked(validation, "validation")
         self.influence = self._for(next(iter(batches))[0])
         self.influence.fit(placed(batches, self._device(), "fisher", progress))
@@ -81,7 +102,9 @@ class MinimumInfluence(RelabellingEstimator):
         influence.use_fisher(stored)
 
     def _for(self, example: torch.Tensor) -> DiagonalInfluence:
-        return DiagonalInfluence(self.model, example.to(self._device()), **self.options)
+        from fvm_core.diagonal.influence import DiagonalInfluence
+
+        return DiagonalInfluence(self.model, example.to(self._device()), **self._options)
 
     def _device(self) -> torch.device:
         return next(self.model.parameters()).device

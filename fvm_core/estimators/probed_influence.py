@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-import torch
-from torch import nn
+import operator
+from abc import abstractmethod
+from functools import reduce
+from typing import TYPE_CHECKING
 
 from fvm_core.errors import SaltflatError
-from fvm_core.estimators.standard.base import RelabellingEstimator
-from fvm_core.estimators.standard.batches import Batches, Progress, checked
-from fvm_core.estimators.standard.datainf import DataInf
-from fvm_core.estimators.standard.inverse import InverseCurvature
-from fvm_core.estimators.standard.jvp import directional, label_products
-from fvm_core.estimators.standard.lissa import LiSSA
-from fvm_core.estimators.standard.vectors import Vector, normal, trainable
+from fvm_core.estimators.base import RelabellingEstimator
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from fvm_core.config import RunConfig
+    from fvm_core.curvature.batches import Batches, Progress
+    from fvm_core.curvature.inverse import InverseCurvature
+    from fvm_core.curvature.vectors import Vector
+
+PROBES = 5
+"""As in the paper (appendix C.4)."""
 
 
 class ProbedInfluence(RelabellingEstimator):
@@ -25,7 +33,7 @@ class ProbedInfluence(RelabellingEstimator):
         model: at θ̃; logits (B, K); in evaluation mode; never changed.
         probes: J, 5 in the paper.
         seed: of the probes.
-        options: of the inverse curvature, see `inverse_class`.
+        options: of the inverse curvature, see the class that `inverse_class` names.
 
     Attributes:
         inverse: the inverse curvature.
@@ -34,14 +42,27 @@ class ProbedInfluence(RelabellingEstimator):
 
     suspicious = "high"
     needs = frozenset({"tuned", "validation_set"})
-    inverse_class: type[InverseCurvature]
 
-    def __init__(self, model: nn.Module, *, probes: int = 5, seed: int = 0, **options):
-        self.model = model
+    def __init__(
+        self, model: nn.Module, *, probes: int = PROBES, seed: int = 0, **options: float | str | None
+    ):
+        from fvm_core.layers.eager import unwrapped
+
+        self.model = unwrapped(model)
         self.probes = probes
         self.seed = seed
-        self.inverse = self.inverse_class(model, **options)
+        self.inverse = self.inverse_class()(self.model, **options)
         self.solved: list[Vector] = []
+
+    @staticmethod
+    @abstractmethod
+    def inverse_class() -> type[InverseCurvature]:
+        """The inverse curvature that it takes."""
+
+    @classmethod
+    def vectors(cls, config: RunConfig) -> int:
+        """The probes, what is solved for them, and the recursion's or the sums' vectors."""
+        return 2 + 3 * PROBES
 
     def fit(
         self,
@@ -51,6 +72,8 @@ class ProbedInfluence(RelabellingEstimator):
         progress: Progress | None = None,
     ) -> ProbedInfluence:
         """All probes share the passes over the validation set."""
+        from fvm_core.curvature.batches import checked
+
         self.inverse.fit(checked(validation, "validation"), progress=progress)
         self.solved = self.inverse.times(self._drawn(), progress=progress)
         return self
@@ -59,10 +82,11 @@ class ProbedInfluence(RelabellingEstimator):
         """`I((x, k))` (B, K) for every label k; the best label has the smallest."""
         if not self.solved:
             raise SaltflatError("There is no influence yet: call fit() with the validation set first.")
-        return sum(
+        terms = (
             self._products(solved, images) * self._products(probe, images)
             for solved, probe in zip(self.solved, self._drawn(), strict=True)
-        ) / len(self.solved)
+        )
+        return reduce(operator.add, terms) / len(self.solved)
 
     def state(self) -> dict[str, torch.Tensor]:
         """`probe number/parameter name` to `H⁻¹v_j`; the probes themselves follow from the seed."""
@@ -77,26 +101,14 @@ class ProbedInfluence(RelabellingEstimator):
             self.solved[int(number)][name] = value.to(device)
 
     def _products(self, direction: Vector, images: torch.Tensor) -> torch.Tensor:
+        from fvm_core.curvature.jvp import directional, label_products
+
         return label_products(*directional(self.model, direction, images))
 
     def _drawn(self) -> list[Vector]:
+        import torch
+
+        from fvm_core.curvature.vectors import normal, trainable
+
         generator = torch.Generator().manual_seed(self.seed)
         return [normal(trainable(self.model), generator) for _ in range(self.probes)]
-
-
-class ProbedLiSSA(ProbedInfluence):
-    """With LiSSA."""
-
-    name = "probed_lissa"
-    title = "New influence with LiSSA"
-    cost = "1,000 minibatches through 6 doubled backward passes, then 20 forward passes a sample"
-    inverse_class = LiSSA
-
-
-class ProbedDataInf(ProbedInfluence):
-    """With DataInf."""
-
-    name = "probed_datainf"
-    title = "New influence with DataInf"
-    cost = "2 passes of per-sample gradients over the validation set, then 20 forward passes a sample"
-    inverse_class = DataInf

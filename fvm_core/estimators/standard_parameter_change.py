@@ -1,56 +1,47 @@
-"""What each half of the new influence function does by itself, at the tuned model (table 6).
+"""The new loss change with the standard parameter change (table 6).
 
 The paper exchanges the loss change (`g_valᵀ Δθ` for `Δθᵀ H_val Δθ`) and the parameter change (`H_tr⁻¹ g` for
-`H_val⁻¹ g`). Curvatures are diagonal Fisher information here. Both changes together are the new function.
+`H_val⁻¹ g`); `tuned_standard_influence` and `standard_loss_change` are the other combinations with an old
+half, and both changes together are the new function.
 """
 
 from __future__ import annotations
 
-from fvm_core.estimators.influence import DiagonalInfluence
-from fvm_core.estimators.standard.batches import Batches, Progress, checked, placed
-from fvm_core.estimators.standard.gradients import mean_gradient
-from fvm_core.estimators.standard.influence import DiagonalStandardInfluence
-from fvm_core.estimators.standard.minimum import MinimumInfluence
-from fvm_core.estimators.standard.vectors import Vector
+from typing import TYPE_CHECKING, Any
 
+from fvm_core.estimators import costs
+from fvm_core.estimators.diagonal import diagonal_damping
+from fvm_core.estimators.minimum import MinimumInfluence
 
-class TunedStandardInfluence(DiagonalStandardInfluence):
-    """`ḡ_valᵀ (F_tr + λ)⁻¹ g` at the tuned model: the standard function where the new one is used."""
-
-    name = "ablation_ss"
-    title = "Standard influence, tuned model"
-    needs = frozenset({"tuned", "training_set", "validation_set"})
-
-
-class StandardLossChange(DiagonalStandardInfluence):
-    """`ḡ_valᵀ (F_val + λ)⁻¹ g`: standard loss change, new parameter change."""
-
-    name = "ablation_so"
-    title = "Standard loss change, new parameter change"
-    needs = frozenset({"tuned", "validation_set"})
-    cost = "1 pass of per-sample gradients over the validation set, then 2 forward passes a sample"
-
-    def fit(
-        self,
-        training: Batches | None = None,
-        validation: Batches | None = None,
-        *,
-        progress: Progress | None = None,
-    ) -> StandardLossChange:
-        """Curvature of the validation set, then w."""
-        gradient = mean_gradient(self.model, checked(validation, "validation"), progress=progress)
-        self.inverse.fit(validation, progress=progress)
-        (self.direction,) = self.inverse.times([gradient], progress=progress)
-        return self
+if TYPE_CHECKING:
+    from fvm_core.config import RunConfig
+    from fvm_core.curvature.batches import Batches, Progress
+    from fvm_core.curvature.vectors import Vector
+    from fvm_core.diagonal.influence import DiagonalInfluence
 
 
 class StandardParameterChange(MinimumInfluence):
-    """`Δθᵀ F_val Δθ`, `Δθ = (F_tr + λ)⁻¹ g`: new loss change, standard parameter change."""
+    """`Δθᵀ F_val Δθ`, `Δθ = (F_tr + λ)⁻¹ g`, at the tuned model; F are diagonal Fisher informations."""
 
     name = "ablation_os"
     title = "New loss change, standard parameter change"
     needs = frozenset({"tuned", "training_set", "validation_set"})
     cost = "1 pass of per-sample gradients over both sets, then 1 backward pass a sample"
+    place = 320
+
+    @classmethod
+    def options(cls, config: RunConfig) -> dict[str, Any]:
+        """Damping as the run's own score has it."""
+        return diagonal_damping(config)
+
+    @classmethod
+    def phases(cls, sizes: costs.Sizes) -> costs.Phases:
+        """F of both sets, then a quadratic form in every sample's gradient."""
+        return {
+            "fisher, training": sizes.rated * costs.GRADIENTS,
+            "fisher, validation": sizes.trusted * costs.GRADIENTS,
+            **costs.quadratic(sizes),
+        }
 
     def fit(
         self,
@@ -60,9 +51,12 @@ class StandardParameterChange(MinimumInfluence):
         progress: Progress | None = None,
     ) -> StandardParameterChange:
         """F of both sets."""
-        found = {}
-        for what, batches in (("training", training), ("validation", validation)):
-            influence = self._for(next(iter(checked(batches, what)))[0])
+        from fvm_core.curvature.batches import checked, placed
+
+        found: Vector = {}
+        for what, given in (("training", training), ("validation", validation)):
+            batches = checked(given, what)
+            influence = self._for(next(iter(batches))[0])
             influence.fit(placed(batches, self._device(), f"fisher, {what}", progress))
             found |= {f"{what}/{name}": value for name, value in influence.fisher.items()}
         self.restore(found)

@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
-from dataclasses import dataclass
-
-import torch
-from torch import nn
+from functools import reduce
+from typing import TYPE_CHECKING
 
 from fvm_core.errors import SaltflatError
-from fvm_core.estimators.standard.base import RelabellingEstimator
-from fvm_core.estimators.standard.batches import Batches, Progress, checked
-from fvm_core.estimators.standard.gradients import mean_gradient
-from fvm_core.estimators.standard.jvp import directional, label_products
-from fvm_core.estimators.standard.values import values_of
-from fvm_core.estimators.standard.vectors import Vector
+from fvm_core.estimators import costs
+from fvm_core.estimators.base import RelabellingEstimator
+from fvm_core.estimators.materials import Checkpoint, Materials
 
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
 
-@dataclass(frozen=True)
-class Checkpoint:
-    """The model at one moment of training.
-
-    Attributes:
-        state: its state dict; lr: the learning rate at that moment.
-    """
-
-    state: dict[str, torch.Tensor]
-    lr: float
+    from fvm_core.config import RunConfig
+    from fvm_core.curvature.batches import Batches, Progress
+    from fvm_core.curvature.vectors import Vector
 
 
 class TracIn(RelabellingEstimator):
@@ -46,14 +38,40 @@ class TracIn(RelabellingEstimator):
     suspicious = "low"
     needs = frozenset({"checkpoints", "validation_set"})
     cost = "1 pass over the validation set and 2 forward passes a sample, for every checkpoint"
+    place = 160
 
     def __init__(self, model: nn.Module, checkpoints: Sequence[Checkpoint]):
+        from fvm_core.curvature.values import values_of
+        from fvm_core.layers.eager import unwrapped
+
         if not checkpoints:
             raise SaltflatError("TracIn needs checkpoints of training. Have training keep some.")
-        self.model = model
-        self._values = [values_of(model, checkpoint.state) for checkpoint in checkpoints]
+        self.model = unwrapped(model)
+        self._values = [values_of(self.model, checkpoint.state) for checkpoint in checkpoints]
         self._rates = [checkpoint.lr for checkpoint in checkpoints]
         self.directions: list[Vector] = []
+
+    @classmethod
+    def make(cls, run: Materials) -> tuple[TracIn, dict[str, object]]:
+        """With all checkpoints that training kept."""
+        kept = run.checkpoints()
+        return cls(run.theta_star(), kept), {"epochs": ", ".join(str(one.epoch) for one in kept)}
+
+    @classmethod
+    def phases(cls, sizes: costs.Sizes) -> costs.Phases:
+        """A gradient and a product at every checkpoint."""
+        return cls.phases_at(sizes, max(1, sizes.config.compare.checkpoints or 1))
+
+    @classmethod
+    def phases_at(cls, sizes: costs.Sizes, checkpoints: int) -> costs.Phases:
+        """The same for a number of checkpoints."""
+        each = {**costs.mean_gradient(sizes), **costs.both_products(sizes)}
+        return {phase: checkpoints * passes for phase, passes in each.items()}
+
+    @classmethod
+    def vectors(cls, config: RunConfig) -> int:
+        """A model and a gradient for every checkpoint."""
+        return 2 * (config.compare.checkpoints or 1)
 
     def fit(
         self,
@@ -63,7 +81,10 @@ class TracIn(RelabellingEstimator):
         progress: Progress | None = None,
     ) -> TracIn:
         """The mean validation gradient at every checkpoint, times its learning rate."""
-        checked(validation, "validation")
+        from fvm_core.curvature.batches import checked
+        from fvm_core.curvature.gradients import mean_gradient
+
+        validation = checked(validation, "validation")
         self.directions = []
         for values, rate in zip(self._values, self._rates, strict=True):
             gradient = mean_gradient(self.model, validation, values=values, progress=progress)
@@ -72,12 +93,15 @@ class TracIn(RelabellingEstimator):
 
     def score_labels(self, images: torch.Tensor) -> torch.Tensor:
         """`I((x, k))` (B, K) for every label k; the best label has the largest (22)."""
+        from fvm_core.curvature.jvp import directional, label_products
+
         if not self.directions:
             raise SaltflatError("There is no influence yet: call fit() with the validation set first.")
-        return sum(
+        terms = (
             label_products(*directional(self.model, direction, images, values=values))
             for values, direction in zip(self._values, self.directions, strict=True)
         )
+        return reduce(operator.add, terms)
 
     def state(self) -> dict[str, torch.Tensor]:
         """`checkpoint number/parameter name` to the weighted mean validation gradient."""

@@ -17,8 +17,8 @@ from fvm_core.models.build import build_model
 from fvm_core.models.checkpoint import load_weights
 from fvm_core.pipeline.inputs import Inputs, InputSpec, Samples
 from fvm_core.pipeline.progress import Progress
-from fvm_core.pipeline.run_folder import RunFolder
 from fvm_core.pipeline.weights import load_tensors
+from fvm_core.runs.run_folder import RunFolder
 
 
 @dataclass

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from fvm_core.estimators.batch_size import BatchSize
-from fvm_core.estimators.influence import DiagonalInfluence
+from fvm_core.diagonal.batch_size import BatchSize
+from fvm_core.diagonal.influence import DiagonalInfluence
 from fvm_core.pipeline.context import Context, step_name
 from fvm_core.pipeline.weights import load_tensors, save_tensors
 

@@ -10,16 +10,14 @@ from PIL import Image
 from fvm_core.config import RunConfig
 from fvm_core.data.dataset import ImageDataset
 from fvm_core.errors import UnreadableImage
+from fvm_core.estimators import registry
 from fvm_core.solvers import SOLVER_CLASSES
 
 TINY = 16
 SMALL = 64
 PLANTED_FROM = 200
 """Validation samples from which some are held back to measure scores by planted wrong labels."""
-OWN_SOLVERS = {"vm": "sgd", **{f"fvm_{solver}": solver for solver in ("sam", "asam", "fsam", "lpf")}}
-"""Estimators with a tuning of their own, and its solver."""
-NEED_CHECKPOINTS = frozenset({"tracin", "lissa_best", "datainf_best", "ekfac_best"})
-"""Estimators that look at earlier moments of training."""
+PLANTED_SHARE = 0.1
 
 
 def image_kind(dataset: ImageDataset, sample: int = 100) -> tuple[int, int]:
@@ -67,10 +65,13 @@ def complete(config: RunConfig, train: ImageDataset, val: ImageDataset, device: 
     planted = compare.planted
     if planted is None:
         truth = train.true is not None and bool((train.true >= 0).any())
-        planted = 0.0 if truth or len(val) < PLANTED_FROM else 0.1
+        planted = 0.0 if truth or len(val) < PLANTED_FROM else PLANTED_SHARE
+    kinds = {name: registry.find(name) for name in compare.estimators}
+    kinds = {name: kind for name, kind in kinds.items() if not kind.is_own(config)}
     kept = compare.checkpoints
     if kept is None:
-        kept = 5 if compare.figures or NEED_CHECKPOINTS & set(compare.estimators) else 0
+        kept = 5 if compare.figures or any(kind.needs_checkpoints() for kind in kinds.values()) else 0
+    declared = [one for kind in kinds.values() for one in kind.settings]
     return replace(
         config,
         model=replace(config.model, name=name, size=size, stem=stem),
@@ -93,8 +94,8 @@ def complete(config: RunConfig, train: ImageDataset, val: ImageDataset, device: 
             compare,
             planted=planted,
             checkpoints=min(kept, epochs),
-            # The run's own score by another name.
-            estimators=tuple(n for n in compare.estimators if OWN_SOLVERS.get(n) != config.tune.solver),
+            estimators=tuple(kinds),
+            settings={**{one.name: one.default for one in declared}, **compare.settings},
         ),
     )
 

@@ -35,15 +35,21 @@ def embed(context: Context) -> dict:
 
     seed = context.config.seed
     chosen = np.sort(np.random.default_rng([seed, 3]).permutation(len(rows))[:FIT_ROWS])
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*n_jobs.*")
-        warnings.filterwarnings("ignore", category=UserWarning, module="umap")
-        mapper = umap.UMAP(n_neighbors=min(15, len(chosen) - 1), random_state=seed, n_jobs=1)
-        placed = np.empty((len(rows), 2), dtype=np.float32)
-        placed[chosen] = mapper.fit_transform(reduced[chosen])
-        rest = np.setdiff1d(np.arange(len(rows)), chosen)
-        if len(rest):
-            placed[rest] = mapper.transform(reduced[rest])
+    placed = np.empty((len(rows), 2), dtype=np.float32)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*n_jobs.*")
+            warnings.filterwarnings("ignore", category=UserWarning, module="umap")
+            mapper = umap.UMAP(n_neighbors=min(15, len(chosen) - 1), random_state=seed, n_jobs=1)
+            placed[chosen] = mapper.fit_transform(reduced[chosen])
+            rest = np.setdiff1d(np.arange(len(rows)), chosen)
+            if len(rest):
+                placed[rest] = mapper.transform(reduced[rest])
+    except (ValueError, TypeError, ArithmeticError, np.linalg.LinAlgError) as error:
+        # The map is made without having been asked for, and all scores are there.
+        reason = f"The map was left out: UMAP could not place these samples ({error})."
+        context.progress.log(reason)
+        return {"state": "skipped", "reason": reason}
     found = np.full((len(context.train), 2), np.nan, dtype=np.float32)
     found[rows] = placed
     context.run.write_table("embedding.parquet", pa.table({"x": found[:, 0], "y": found[:, 1]}))

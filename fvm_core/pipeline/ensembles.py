@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from fvm_core.config import TuneConfig
-from fvm_core.estimators.residuals import probabilities
+from fvm_core.diagonal.residuals import probabilities
 from fvm_core.pipeline.context import Context, Throttle
 from fvm_core.pipeline.evaluation import BATCH
 from fvm_core.pipeline.train import fresh_optimizer, one_epoch
@@ -37,9 +37,11 @@ def tuned_besides(context: Context, settings: TuneConfig, folder: Path, tell: Te
     return context.model_at(name)
 
 
-def members(context: Context, folder: Path, tell: Tell) -> list[dict[str, torch.Tensor]]:
-    """GEX's ensemble, tuned by plain SGD: each member goes on from the one before, as GEX's code does."""
-    count, settings = context.config.compare.members, replace(context.config.tune, solver="sgd")
+def members(
+    context: Context, folder: Path, count: int, start: str, tell: Tell
+) -> list[dict[str, torch.Tensor]]:
+    """GEX's ensemble, tuned by plain SGD, each member from the one before (`previous`) or from θ*."""
+    settings = replace(context.config.tune, solver="sgd")
     model = context.model_at("theta_star")
     total = count * settings.steps
     found = []
@@ -55,16 +57,19 @@ def members(context: Context, folder: Path, tell: Tell) -> list[dict[str, torch.
             save_tensors(path, model.state_dict())
             state.unlink(missing_ok=True)
         found.append(load_tensors(path, context.device))
-        model.load_state_dict(found[-1])
+        if start == "previous":
+            model.load_state_dict(found[-1])
+        else:
+            model = context.model_at("theta_star")
     return found
 
 
-def out_of_fold(context: Context, folder: Path, tell: Tell) -> np.ndarray:
+def out_of_fold(context: Context, folder: Path, folds: int, tell: Tell) -> np.ndarray:
     """(N + Q, K) probabilities by models that have not seen the sample; NaN where it can't be used.
 
     Each fold's model starts anew and is trained as θ* was. Samples are dealt to the folds at random.
     """
-    folds, epochs = context.config.compare.folds, context.config.train.epochs
+    epochs = context.config.train.epochs
     usable, device = context.rated.usable(), context.device
     order = np.random.default_rng([context.config.seed, _FOLD_DRAW]).permutation(usable)
     found = np.full((len(context.rated), len(context.classes)), np.nan, dtype=np.float32)
@@ -72,7 +77,7 @@ def out_of_fold(context: Context, folder: Path, tell: Tell) -> np.ndarray:
         path = folder / f"fold_{fold}.safetensors"
         rows = np.sort(order[fold::folds])
         if len(rows) and not path.exists():
-            model = _fold_model(context, folder, fold, np.setdiff1d(usable, rows), tell)
+            model = _fold_model(context, folder, fold, folds, np.setdiff1d(usable, rows), tell)
             with torch.no_grad():
                 parts = [
                     probabilities(model(images)).float().cpu()
@@ -88,8 +93,10 @@ def out_of_fold(context: Context, folder: Path, tell: Tell) -> np.ndarray:
     return found
 
 
-def _fold_model(context: Context, folder: Path, fold: int, rows: np.ndarray, tell: Tell) -> nn.Module:
-    folds, epochs = context.config.compare.folds, context.config.train.epochs
+def _fold_model(
+    context: Context, folder: Path, fold: int, folds: int, rows: np.ndarray, tell: Tell
+) -> nn.Module:
+    epochs = context.config.train.epochs
     model = context.new_model()
     optimizer = fresh_optimizer(context, model)
     state, start = folder / "fold_state.safetensors", 0

@@ -12,14 +12,15 @@ import torch.nn.functional as F
 from fvm_core.config import RunConfig
 from fvm_core.data.dataset import ImageDataset
 from fvm_core.device import resolve, training_autocast
+from fvm_core.diagonal.batch_size import BatchSize, bytes_per_sample
+from fvm_core.diagonal.influence import DiagonalInfluence
+from fvm_core.diagonal.label_search import HELD_BYTES
 from fvm_core.errors import UnreadableImage
-from fvm_core.estimators.batch_size import BatchSize, bytes_per_sample
-from fvm_core.estimators.influence import DiagonalInfluence
-from fvm_core.estimators.label_search import HELD_BYTES
+from fvm_core.estimators.costs import Sizes
 from fvm_core.models.build import build_model
 from fvm_core.pipeline.defaults import complete, image_kind
 from fvm_core.pipeline.embed import FIT_ROWS
-from fvm_core.pipeline.estimator_costs import Sizes, comparison_bytes, figure_phases, phases
+from fvm_core.pipeline.estimator_costs import comparison_bytes, figure_phases, kept_models, phases
 
 _UMAP_START, _UMAP_PER_ROW = 8.0, 6e-3
 """Seconds that UMAP takes to compile, and per sample: on two cores 12 s for 1,200 and 31 s for 5,000."""
@@ -100,7 +101,7 @@ def estimate(config: RunConfig, train: ImageDataset, val: ImageDataset) -> Estim
     memory += comparison_bytes(full, 4 * parameters, per_image, len(train))
     if device == "cpu":
         memory += max(_LIBRARIES, psutil.Process().memory_info().rss) + (_UMAP_BYTES if full.embed else 0)
-    kept = full.compare.checkpoints + full.compare.members * ("gex" in full.compare.estimators)
+    kept = full.compare.checkpoints + kept_models(full)
     disk = pixels + 4 * kept * parameters + 12 * len(full.compare.estimators) * len(train)
     disk += 8 * saved * parameters + (len(train) + len(val)) * 1500 + len(train) * (60 + 8 * saved)
     summary = (

@@ -7,7 +7,8 @@ import pandas as pd
 from fvm_core.atomic import write_json
 from fvm_core.errors import SaltflatError
 from fvm_core.metrics import detection, relabelling
-from fvm_core.pipeline.run_folder import RunFolder
+from fvm_core.runs import checksums, metrics_json
+from fvm_core.runs.run_folder import RunFolder
 
 
 def evaluate(run: RunFolder) -> dict:
@@ -49,5 +50,6 @@ def evaluate(run: RunFolder) -> dict:
         "wrong_labels": int(wrong.sum()),
         "baselines": {name: detection(values[known], wrong) for name, values in baselines.items()},
     }
-    write_json(run.path / "metrics.json", found)
+    write_json(run.path / metrics_json.FILE, found)
+    checksums.renew(run.path, metrics_json.FILE)
     return found

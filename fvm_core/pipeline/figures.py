@@ -10,13 +10,14 @@ import pyarrow as pa
 
 from fvm_core.atomic import replacing
 from fvm_core.comparison.results import descriptions, read_result
-from fvm_core.estimators.batch_size import BatchSize
-from fvm_core.estimators.standard import Estimator
-from fvm_core.estimators.standard.ablation import TunedStandardInfluence
-from fvm_core.estimators.standard.influence import LiSSAInfluence
-from fvm_core.estimators.standard.tracin import Checkpoint, TracIn
+from fvm_core.diagonal.batch_size import BatchSize
+from fvm_core.estimators import Estimator
+from fvm_core.estimators.lissa import LiSSAInfluence
+from fvm_core.estimators.materials import Checkpoint
+from fvm_core.estimators.tracin import TracIn
+from fvm_core.estimators.tuned_standard_influence import TunedStandardInfluence
 from fvm_core.pipeline.context import Context, step_name
-from fvm_core.pipeline.estimators import Tell, checkpoint_path, kept_checkpoints, options_of
+from fvm_core.pipeline.materials import Tell, checkpoint_path, kept_checkpoints
 from fvm_core.pipeline.train import epoch_name
 from fvm_core.pipeline.weights import load_tensors
 
@@ -77,7 +78,7 @@ def _over_epochs(context: Context, work: Path, tell: Tell, fit: Fit, at_once: Ba
 
 def _over_steps(context: Context, work: Path, tell: Tell, fit: Fit, at_once: BatchSize) -> pa.Table:
     steps, found = context.saved_steps(), []
-    options = options_of(context, "ablation_ss")
+    options = TunedStandardInfluence.options(context.config)
     for number, step in enumerate(steps):
 
         def tell_point(done: int, total: int, at: int = number) -> None:
@@ -92,7 +93,7 @@ def _over_steps(context: Context, work: Path, tell: Tell, fit: Fit, at_once: Bat
 
 def _at_epoch(context: Context, name: str, epoch: int) -> Estimator:
     if name == "lissa":
-        return LiSSAInfluence(context.model_at(epoch_name(epoch)), **options_of(context, "lissa"))
+        return LiSSAInfluence(context.model_at(epoch_name(epoch)), **LiSSAInfluence.options(context.config))
     state = load_tensors(checkpoint_path(context, epoch), context.device)
     # One checkpoint's learning rate is a factor for all samples, which no ranking notices.
     return TracIn(context.model_at("theta_star"), [Checkpoint(state, 1.0)])

@@ -18,6 +18,21 @@ _MOST = 10_000
 """Training samples whose labels the confusion is estimated from."""
 _STREAM = 5
 """Keeps these random numbers apart from those of the stages."""
+LEAST = 4
+"""Samples with which planting makes sense."""
+
+
+def holds(share: float, labels: np.ndarray) -> bool:
+    """Whether a share of a validation set with these labels (M,) leaves enough samples to plant."""
+    usable = np.flatnonzero(labels >= 0)
+    held = len(_held_back(usable, labels, round(share * len(usable))))
+    return held >= LEAST and len(usable) - held >= 2
+
+
+def check_share(share: float, labels: np.ndarray) -> None:
+    """Raise `SaltflatError` if a share that somebody has set (0 for none) does not hold."""
+    if share and not holds(share, labels):
+        raise SaltflatError(_too_few(share, labels[labels >= 0]))
 
 
 def plant(context: Context) -> dict | None:
@@ -40,11 +55,7 @@ def plant(context: Context) -> dict | None:
     usable = context.val_inputs.usable()
     labels = context.val.given
     rows = _held_back(rng.permutation(usable), labels, round(share * len(usable)))
-    if len(rows) < 4:
-        raise SaltflatError(
-            f"Setting `compare.planted` is {share}: of {len(usable):,} validation samples that leaves "
-            f"{len(rows)} to plant, and at least 4 are needed. Use a larger share, or 0."
-        )
+    check_share(share, labels[usable])
     wrong = np.zeros(len(rows), dtype=bool)
     wrong[: len(rows) // 2] = True
     confusion = _confusion(context, np.setdiff1d(usable, rows))
@@ -124,6 +135,20 @@ def _held_back(rows: np.ndarray, labels: np.ndarray, count: int) -> np.ndarray:
             left[labels[row]] -= 1
             chosen.append(row)
     return np.array(chosen, dtype=np.int64)
+
+
+def _too_few(share: float, labels: np.ndarray) -> str:
+    count = round(share * len(labels))
+    possible = len(_held_back(np.arange(len(labels)), labels, len(labels)))
+    why = (
+        f"that share is {count} of {len(labels):,} validation samples"
+        if count < LEAST
+        else f"every class keeps a validation sample to tune on, which leaves {possible} of {len(labels):,}"
+    )
+    return (
+        f"Setting `compare.planted` is {share:g}: {why}, and at least {LEAST} are needed to plant. Use "
+        f"{'a larger share' if possible >= LEAST else 'more validation samples of each class'}, or 0."
+    )
 
 
 def _confusion(context: Context, trusted: np.ndarray) -> np.ndarray:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import psutil
 
 from fvm_core.atomic import write_json, write_text
@@ -18,7 +19,13 @@ from fvm_core.errors import SaltflatError
 from fvm_core.pipeline.context import Context
 from fvm_core.pipeline.defaults import complete, image_kind
 from fvm_core.pipeline.inputs import Inputs, WithPlanted
-from fvm_core.pipeline.planted import plant, planted_rows
+from fvm_core.pipeline.planted import FILE as PLANTED
+from fvm_core.pipeline.planted import holds, plant, planted_rows
+from fvm_core.shapes import whole
+from fvm_core.stored import read_json
+
+PROBLEMS = [{"kind": str, "message": str, "rows": [whole], "where": str, "severity": str}]
+"""What `problems.json` holds."""
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -35,6 +42,8 @@ def prepare(context: Context) -> dict:
         SaltflatError: the data has a problem with which no run makes sense.
     """
     run, total = context.run, len(context.train) + len(context.val)
+    # An attempt that was stopped late has planted already; those samples are no others' now.
+    (run.path / PLANTED).unlink(missing_ok=True)
     thumbnails = {}
     for where, dataset, before in _sets(context):
 
@@ -48,11 +57,14 @@ def prepare(context: Context) -> dict:
         train_thumbnails=thumbnails["train"],
         val_thumbnails=thumbnails["val"],
     )
-    save_problems(run.path, problems)
     errors = [problem.message for problem in problems if problem.severity == "error"]
     if errors:
+        save_problems(run.path, problems)
         raise SaltflatError("\n".join(errors))
-    context.config = complete(context.config, context.train, context.val, context.device)
+    readable = np.where(thumbnails["val"].readable, context.val.given, -1)
+    context.config, notices = _complete(context, readable)
+    problems += notices
+    save_problems(run.path, problems)
     write_text(run.path / "config.toml", context.config.to_toml())
     _side, channels = image_kind(context.train)
     if context.config.model.name != "small_cnn" and context.given_model is None:
@@ -90,6 +102,24 @@ def prepare(context: Context) -> dict:
     return {}
 
 
+def _complete(context: Context, val_labels: np.ndarray) -> tuple[RunConfig, list[Problem]]:
+    """The settings with every open choice made; a default that can't hold is dropped with a notice.
+
+    Only what a person has set may stop a run.
+    """
+    config = complete(context.config, context.train, context.val, context.device)
+    share = config.compare.planted
+    if context.config.compare.planted is not None or not share or holds(share, val_labels):
+        return config, []
+    text = (
+        "No wrong labels were planted to measure the scores: every class has to keep a validation image to "
+        "tune on, and too few would be left. With more validation images of each class they are."
+    )
+    context.progress.log(text)
+    config = replace(config, compare=replace(config.compare, planted=0.0))
+    return config, [Problem("planted_left_out", text, (), "val")]
+
+
 def open_inputs(context: Context, pixels: dict[str, Pixels] | None = None) -> None:
     """Set the context's inputs, decoding again only what is not there."""
     spec = context.input_spec
@@ -119,11 +149,12 @@ def save_problems(run: Path, problems: list[Problem]) -> None:
 
 
 def load_problems(run: Path) -> list[Problem]:
-    """What `save_problems` wrote; empty if nothing was."""
+    """What `save_problems` wrote; empty if nothing was. Raises `DamagedFile`."""
     path = run / "problems.json"
     if not path.exists():
         return []
-    return [Problem(**{**p, "rows": tuple(p["rows"])}) for p in json.loads(path.read_text(encoding="utf-8"))]
+    remedy = f"Run `saltflat doctor {run} --redo` to have it made again."
+    return [Problem(**{**p, "rows": tuple(p["rows"])}) for p in read_json(path, PROBLEMS, remedy)]
 
 
 def _sets(context: Context) -> list[tuple[str, ImageDataset, int]]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 import torch
-from scipy.stats import rankdata
 
-from fvm_core.estimators.batch_size import BatchSize
+from fvm_core.diagonal.batch_size import BatchSize
+from fvm_core.percentiles import percentiles
 from fvm_core.pipeline.chunks import ChunkedArrays
 from fvm_core.pipeline.context import Context
 from fvm_core.pipeline.curvature import batch_size, fitted_at
@@ -103,16 +103,13 @@ def _write_tables(context: Context, ranked: ChunkedArrays, p_trusted: np.ndarray
     influence, loss = scored[-1]["influence"], scored[-1]["loss"]
     names = np.array([*context.classes, None], dtype=object)
     train = context.train
-    percentile = np.full(len(train), np.nan)
-    rated = np.isfinite(influence)
-    percentile[rated] = 100 * rankdata(influence[rated]) / max(1, rated.sum())
     table = {
         "id": pa.array(train.ids, pa.string()),
         "path": pa.array(train.paths if train.paths is not None else [None] * len(train), pa.string()),
         "given_label": pa.array(names[train.given], pa.string()),
         "influence": pa.array(influence, from_pandas=True),
         "suspicion": pa.array(influence, from_pandas=True),
-        "percentile": pa.array(percentile, from_pandas=True),
+        "percentile": pa.array(percentiles(influence), from_pandas=True),
         "suggested_label": pa.array(names[ranked["label"][:, 0]], pa.string()),
         "suggested_influence": pa.array(ranked["influence"][:, 0], from_pandas=True),
         "alternatives": _alternatives(ranked, names),

@@ -6,31 +6,39 @@ import platform
 import shutil
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import torch
-from filelock import FileLock, Timeout
 from torch import nn
 
 from fvm_core.allocator import keep_freed_memory
+from fvm_core.atomic import sweep
 from fvm_core.config import RunConfig
-from fvm_core.data import load_dataset
+from fvm_core.data import load_dataset, open_spec
 from fvm_core.data.dataset import DatasetSpec, ImageDataset
+from fvm_core.data.options import TRAINING, VALIDATION, taken
 from fvm_core.data.problems import align_classes
+from fvm_core.data.subset import limited
 from fvm_core.device import make_repeatable, peak_memory, resolve
 from fvm_core.errors import SaltflatError
 from fvm_core.pipeline.compare import compare
 from fvm_core.pipeline.context import Context
 from fvm_core.pipeline.curvature import curvature
+from fvm_core.pipeline.data_changes import PYTHON, difference, identity
 from fvm_core.pipeline.embed import embed
+from fvm_core.pipeline.preflight import checked
 from fvm_core.pipeline.prepare import open_data, open_inputs, prepare
 from fvm_core.pipeline.progress import Progress, Silent
 from fvm_core.pipeline.relabel import relabel
-from fvm_core.pipeline.run_folder import RunFolder
 from fvm_core.pipeline.score import score
 from fvm_core.pipeline.train import train
 from fvm_core.pipeline.tune import tune
+from fvm_core.remembered import remember_run
+from fvm_core.runs import checksums
+from fvm_core.runs.run_folder import RunFolder
+from fvm_core.workspace import Workspace
 
 _STAGES: dict[str, Callable[[Context], dict]] = {
     "prepare": prepare,
@@ -65,11 +73,9 @@ def execute(
         Cancelled: `progress` asked for it.
     """
     progress = progress or Silent()
-    try:
-        with FileLock(run.path / ".lock", timeout=0):
-            _execute(run, progress, data, model)
-    except Timeout:
-        raise SaltflatError(f"Another process is working on {run.path}. Wait for it or cancel it.") from None
+    with run.locked():
+        sweep(run.path)
+        _execute(run, progress, data, model)
     return run
 
 
@@ -106,6 +112,7 @@ def _execute(
                 torch.cuda.synchronize()
             seconds = before + time.monotonic() - begun
             run.spend(stage, seconds)
+        checksums.note(run.path, stage)
         run.update(peak_memory_bytes=max(run.info.get("peak_memory_bytes", 0), peak_memory(device)))
         run.finish(stage, seconds, **details)
         progress.log(f"Stage {stage} is done after {seconds:.1f} s.")
@@ -114,21 +121,12 @@ def _execute(
 
 
 def _check_fingerprint(run: RunFolder, train_set: ImageDataset, val_set: ImageDataset) -> None:
-    found = {
-        "train": {"name": train_set.name, "samples": len(train_set), "fingerprint": train_set.fingerprint()},
-        "val": {"name": val_set.name, "samples": len(val_set), "fingerprint": val_set.fingerprint()},
-    }
-    before = run.info.get("data")
-    if before is None:
-        run.update(data=found)
+    if run.info.get("data") is None:
+        run.update(data=identity(train_set, val_set))
         return
-    for where, words in (("train", "training"), ("val", "validation")):
-        if before[where]["fingerprint"] != found[where]["fingerprint"]:
-            raise SaltflatError(
-                f"The {words} data of {run.name} has changed since the run began "
-                f"({before[where]['samples']:,} samples then, {found[where]['samples']:,} now). "
-                f"Put it back, or start a new run."
-            )
+    changed = difference(run, train_set, val_set)
+    if changed:
+        raise SaltflatError(f"{changed} Put it back, or start a new run.")
 
 
 def _versions() -> dict[str, str]:
@@ -161,29 +159,65 @@ def start(
             With a module and no `epochs` its weights are taken as θ*.
         resume: go on with a run that is in `out`.
         progress: see `Progress`.
-        **options: any option of the command line, such as `epochs`, `gamma`, `steps`, `damping`, `seed`.
+        **options: any option of the command line, such as `epochs`, `gamma`, `steps`, `damping`, `seed`,
+            `limit`, `val_limit`; those that say how data is read, such as `label_column`, where it is given
+            as a path.
 
     Returns:
         The finished run.
 
     Raises:
-        SaltflatError: see `execute`.
+        SaltflatError: an option that does not exist, or says how data is to be read that is open already;
+            else see `execute`.
     """
-    if not isinstance(train_set, ImageDataset):
-        train_set = load_dataset(train_set, split="train")
-    if not isinstance(val_set, ImageDataset):
-        val_set = load_dataset(val_set, split="val")
+    run = RunFolder(out)
+    train_set = _opened(train_set, "train", taken(options, TRAINING))
+    val_set = _opened(val_set, "val", taken(options, VALIDATION))
+    options = {name: value for name, value in options.items() if name not in {*TRAINING, *VALIDATION}}
     module = model if isinstance(model, nn.Module) else None
     if module is not None:
         options = {"epochs": 0, **options, "model": type(module).__name__}
     elif model is not None:
         options["model"] = model
     config = RunConfig.from_options(_spec(train_set), _spec(val_set), options)
-    run = RunFolder(out)
     if not (resume and run.exists()):
+        run.refuse_used()
+        config = checked(config, train_set, val_set, own_model=module is not None)
         run = RunFolder.create(out, config)
+        register(run, progress)
     return execute(run, progress, data=align_classes(train_set, val_set), model=module)
 
 
+def _opened(data: ImageDataset | str | Path, split: str, values: dict) -> ImageDataset:
+    """A dataset, read as the options say; of one that is open only `limit` can be followed."""
+    if not isinstance(data, ImageDataset):
+        return load_dataset(data, split=split, **values)
+    limit = values.pop("limit", None)
+    if values:
+        raise SaltflatError(
+            f"The {split} set is open already, so `{next(iter(values))}` comes too late: give it to "
+            "load_dataset, or give the path."
+        )
+    if limit is None or limit >= len(data):
+        return data
+    if data.spec is not None and data.spec.limit is None:
+        return open_spec(replace(data.spec, limit=limit))  # so that a resumed run finds the same rows
+    return replace(limited(data, limit, seed=0), spec=None)
+
+
+def register(run: RunFolder, progress: Progress | None = None) -> str | None:
+    """Have the app list a run, wherever it is; returns why that can't be, None where it is done.
+
+    A machine without a workspace that can be written is no reason to compute nothing.
+    """
+    try:
+        remember_run(Workspace.default(), run.path)
+    except SaltflatError as error:
+        reason = f"The run is not in the app's list: {error}"
+        (progress or Silent()).log(reason)
+        return reason
+    return None
+
+
 def _spec(dataset: ImageDataset) -> DatasetSpec:
-    return dataset.spec or DatasetSpec(source=f"python:{dataset.name}")
+    return dataset.spec or DatasetSpec(source=f"{PYTHON}{dataset.name}")

@@ -34,8 +34,13 @@ def train(context: Context) -> dict:
     points: list[dict] = []
     if state_file.exists():
         done, _ = load_training_state(state_file, model, optimizer)
-        points = run.history("train")[:done]
-        context.progress.log(f"Training goes on after epoch {done}.")
+        points = [point for point in run.history("train") if point["epoch"] <= done]
+        if [point["epoch"] for point in points] == list(range(1, done + 1)):
+            context.progress.log(f"Training goes on after epoch {done}.")
+        else:
+            context.progress.log(f"live/train.jsonl has lost some of {done} epochs; training begins again.")
+            points, model = [], context.new_model()
+            optimizer = fresh_optimizer(context, model)
     run.restart_history("train", points)
 
     batches = -(-len(rows) // settings.batch_size)

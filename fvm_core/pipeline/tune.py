@@ -39,9 +39,15 @@ def tune(context: Context) -> dict:
     start, table = 0, []
     if state_file.exists():
         start, extra = load_training_state(state_file, model, optimizer)
-        solver.restore(extra)
         table = [point for point in run.history("saved") if point["step"] <= start]
-        context.progress.log(f"Tuning goes on after step {start}.")
+        if [point["step"] for point in table] == [step for step in saved if step <= start]:
+            solver.restore(extra)
+            context.progress.log(f"Tuning goes on after step {start}.")
+        else:
+            context.progress.log("live/saved.jsonl has lost some saved steps; tuning begins again.")
+            start, table, model = 0, [], context.model_at("theta_star")
+            solver = start_solver(model, settings)
+            optimizer = solver.optimizer
     run.restart_history("saved", table)
     run.restart_history("tune", [point for point in run.history("tune") if point["step"] <= start])
 

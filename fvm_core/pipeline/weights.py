@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
 from fvm_core.atomic import replacing
+from fvm_core.errors import DamagedFile
 
 
 def save_tensors(path: Path, tensors: dict[str, torch.Tensor]) -> None:
@@ -20,8 +22,15 @@ def save_tensors(path: Path, tensors: dict[str, torch.Tensor]) -> None:
 
 
 def load_tensors(path: Path, device: str = "cpu") -> dict[str, torch.Tensor]:
-    """Read tensors to a device."""
-    return load_file(path, device=device)
+    """Read tensors to a device; raises `DamagedFile`."""
+    try:
+        return load_file(path, device=device)
+    except (SafetensorError, OSError, ValueError) as error:
+        run = path.parents[1]
+        remedy = f"Run `saltflat doctor {run} --redo` to have it made again."
+        if "work" in path.parts:
+            remedy = f"Delete {path}; its stage begins again."
+        raise DamagedFile(path, str(error).rstrip("."), remedy) from None
 
 
 def save_training_state(

@@ -10,8 +10,8 @@ from typer.testing import CliRunner
 
 from fvm_core.cli.commands import application
 from fvm_core.errors import SaltflatError
-from fvm_core.pipeline.run_folder import RunFolder
 from fvm_core.review.decisions import Decision, DecisionStore
+from fvm_core.runs.run_folder import RunFolder
 from fvm_core.workspace import Workspace
 
 FAST = [
@@ -142,5 +142,5 @@ def test_estimators_side_by_side(tmp_path):
     table = pd.read_csv(tmp_path / "clean.csv", dtype=str, keep_default_na=False)
     assert len(table) == 200  # planted samples are none of them
     vm = pd.read_parquet(out / "estimators" / "vm.parquet")["suspicion"]
-    assert table["percentile"].astype(float).tolist() == pytest.approx((100 * vm.rank() / 200).tolist())
+    assert table["percentile"].astype(float).tolist() == pytest.approx((100 * (vm.rank() - 1) / 200).tolist())
     assert "mine" not in call("compare", out, "--remove", "mine").output

@@ -2,7 +2,7 @@
 
 import shutil
 
-from fvm_core.pipeline.run_folder import RunFolder
+from fvm_core.runs.run_folder import RunFolder
 
 
 def copied(run, folder):

@@ -21,7 +21,7 @@ def test_the_runs_own_until_another_is_chosen(finished_run, tmp_path, workspace)
     found = read_scores(run)
     loss = read_result(run.path, "tuned_loss")["suspicion"]
     assert (found["suspicion"] == loss).all()
-    assert np.allclose(found["percentile"], 100 * loss.rank() / len(loss))
+    assert np.allclose(found["percentile"], 100 * (loss.rank() - 1) / len(loss))
     # Everything else is the run's.
     for name in ("influence", "suggested_label", "suggested_influence", "loss"):
         assert found[name].equals(run.scores[name])
@@ -47,7 +47,7 @@ def test_scores_that_are_not_there_are_told(finished_run, tmp_path):
     with pytest.raises(SaltflatError, match="no score `gex`; it has: fvm"):
         choose(run, "gex")
     (run.path / "choice.json").write_text("{")
-    with pytest.raises(SaltflatError, match=r"choice\.json can't be read"):
+    with pytest.raises(SaltflatError, match=r"choice\.json is damaged"):
         chosen(run)
     (run.path / "choice.json").write_text('{"score": "gone"}')
     assert chosen(run) == OWN

@@ -1,10 +1,11 @@
 import os
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from fvm_core.data import load_dataset
+from fvm_core.data import folder, load_dataset
 from fvm_core.errors import SaltflatError
 
 from .images import picture, write
@@ -67,3 +68,29 @@ def test_folders_that_are_no_dataset(tmp_path):
         load_dataset(tmp_path / "train")
     with pytest.raises(SaltflatError, match="leave out label='x'"):
         load_dataset(tmp_path / "train", label="x")
+
+
+@pytest.mark.parametrize("kind", ["itself", "a link to it", "a class that links to it", "deep below a class"])
+def test_a_whole_file_system_is_refused(tmp_path, kind):
+    (tmp_path / "data" / "cat" / "deep").mkdir(parents=True)
+    place = {
+        "itself": Path("/"),
+        "a link to it": tmp_path / "link",
+        "a class that links to it": tmp_path / "data",
+        "deep below a class": tmp_path / "data",
+    }[kind]
+    (tmp_path / "link").symlink_to("/")
+    if kind == "a class that links to it":
+        (tmp_path / "data" / "dog").symlink_to("/")
+    (tmp_path / "data" / "cat" / "deep" / "up").symlink_to("/")
+    with pytest.raises(SaltflatError, match=r"is the whole file system\. Choose"):
+        load_dataset(place)
+
+
+def test_a_folder_of_other_things_is_refused_before_it_is_read_whole(tmp_path, monkeypatch):
+    monkeypatch.setattr(folder, "_MOST_STRANGE", 20)
+    (tmp_path / "usr" / "lib").mkdir(parents=True)
+    for number in range(30):
+        (tmp_path / "usr" / "lib" / f"{number}.so").touch()
+    with pytest.raises(SaltflatError, match="more than 20 files that are no images"):
+        load_dataset(tmp_path)

@@ -1,7 +1,10 @@
+import zipfile
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
-from fvm_core.data import UNKNOWN, load_dataset
+from fvm_core.data import UNKNOWN, load_dataset, npy_header
 from fvm_core.data.npz import mapped_member
 from fvm_core.errors import SaltflatError
 
@@ -99,9 +102,103 @@ def test_arrays_that_do_not_fit(tmp_path, arrays, text):
 
 def test_files_that_are_no_npz(tmp_path):
     (tmp_path / "t.npz").write_bytes(b"hello")
-    with pytest.raises(SaltflatError, match=r"t\.npz can't be read as \.npz"):
+    with pytest.raises(SaltflatError, match=r"t\.npz is no \.npz file"):
         load_dataset(tmp_path / "t.npz")
     with (tmp_path / "t.npz").open("wb") as file:
         np.save(file, IMAGES)
     with pytest.raises(SaltflatError, match="holds a single array"):
         load_dataset(tmp_path / "t.npz")
+
+
+def header(shape: str, kind: str = "|u1") -> bytes:
+    """The header of an array of any claimed shape."""
+    text = f"{{'descr': '{kind}', 'fortran_order': False, 'shape': {shape}, }}".encode()
+    text += b" " * (-(len(text) + 11) % 64) + b"\n"
+    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text
+
+
+def archive(path, compression, **members: bytes):
+    with zipfile.ZipFile(path, "w", compression) as file:
+        for name, content in members.items():
+            file.writestr(f"{name}.npy", content)
+    return path
+
+
+LABELS = header("(4,)", "<i8") + np.arange(4).tobytes()
+PIXELS = header("(4, 8, 8)") + bytes(256)
+GIANT = "(1000000000, 1000, 1000)"
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+@pytest.mark.parametrize(
+    ("broken", "content"),
+    [
+        ("images", header(GIANT) + bytes(100)),
+        ("images", header("(4, 8, 9)") + bytes(256)),
+        ("images", header("(4, 8, 7)") + bytes(256)),
+        ("labels", header(GIANT, "<i8") + bytes(32)),
+        ("ids", header("(4,)", "<U500000000") + bytes(32)),
+        ("class_names", header("(99999999999999999999,)", "<U9") + bytes(32)),
+        ("true_labels", header("(5,)", "<i8") + bytes(32)),
+    ],
+)
+def test_an_array_that_claims_another_size_than_it_has(tmp_path, compression, broken, content):
+    members = {"images": PIXELS, "labels": LABELS} | {broken: content}
+    file = archive(tmp_path / "t.npz", compression, **members)
+    with pytest.raises(SaltflatError, match=f"'{broken}' claims to be .* and holds .* write it again"):
+        load_dataset(file)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        header("(-1, 8, 8)") + bytes(64),
+        header("'x'"),
+        header("()" * 2000),
+        b"\x93NUMPY\x01\x00\xff\xff{",
+        b"",
+        b"abc",
+    ],
+)
+def test_an_array_without_a_header(tmp_path, content):
+    file = archive(tmp_path / "t.npz", zipfile.ZIP_STORED, images=content, labels=LABELS)
+    with pytest.raises(SaltflatError, match=r"t\.npz"):
+        load_dataset(file)
+
+
+def test_an_archive_that_lies_about_its_members(tmp_path):
+    file = archive(tmp_path / "t.npz", zipfile.ZIP_DEFLATED, images=PIXELS, labels=LABELS)
+    data = bytearray(file.read_bytes())
+    place = data.index(b"PK\x01\x02") + 24  # the size in the directory
+    data[place : place + 4] = (3 * 2**30).to_bytes(4, "little")
+    file.write_bytes(data)
+    with pytest.raises(SaltflatError, match=r"'images' claims 3\.2 GB and holds"):
+        load_dataset(file)
+
+
+def test_more_than_memory_holds_is_told_before_it_is_read(tmp_path, monkeypatch):
+    file = save(tmp_path / "t.npz", True, labels=[0] * 4, images=IMAGES)
+    monkeypatch.setattr(npy_header.psutil, "virtual_memory", lambda: SimpleNamespace(available=100))
+    with pytest.raises(SaltflatError, match="100 bytes of memory are free"):
+        load_dataset(file)
+
+
+@pytest.mark.parametrize("content", [b"", b"text", PIXELS, header(GIANT), b"PK\x03\x04" + bytes(100)])
+def test_a_file_that_is_no_archive(tmp_path, content):
+    (tmp_path / "t.npz").write_bytes(content)
+    with pytest.raises(SaltflatError, match=r"t\.npz (holds a single array|is no \.npz file)"):
+        load_dataset(tmp_path / "t.npz")
+
+
+def test_damage_anywhere_is_told(tmp_path):
+    whole = save(tmp_path / "t.npz", True, labels=[0] * 4, images=IMAGES).read_bytes()
+    random = np.random.default_rng(1)
+    for number in range(150):
+        data = bytearray(whole)
+        for _ in range(3):
+            data[random.integers(len(data))] = random.integers(256)
+        (tmp_path / "t.npz").write_bytes(data[: len(data) - number] if number % 2 else data)
+        try:
+            load_dataset(tmp_path / "t.npz")
+        except SaltflatError as error:
+            assert "t.npz" in str(error)

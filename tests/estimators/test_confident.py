@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from fvm_core.errors import SaltflatError
-from fvm_core.estimators.standard.confident import ConfidentLearning, TunedConfidentLearning
+from fvm_core.estimators.confident import ConfidentLearning, TunedConfidentLearning
 
 
 def probabilities(count=60, classes=4):

@@ -7,9 +7,9 @@ import torch
 import torch.nn.functional as F
 
 from fvm_core.errors import SaltflatError
-from fvm_core.estimators.standard.gex import GEX, tuned_members
+from fvm_core.estimators.gex import GEX, tuned_members
 from tests.cases import digits, small_bn_cnn
-from tests.estimators.standard.cases import linear
+from tests.curvature.cases import linear
 
 
 def members(model, count=5):

@@ -4,15 +4,13 @@ import pytest
 import torch
 
 from fvm_core.errors import SaltflatError
-from fvm_core.estimators.standard.ablation import (
-    StandardLossChange,
-    StandardParameterChange,
-    TunedStandardInfluence,
-)
-from fvm_core.estimators.standard.minimum import MinimumInfluence
-from fvm_core.estimators.standard.simple import GradientNorm
+from fvm_core.estimators.gradient_norm import GradientNorm
+from fvm_core.estimators.minimum import MinimumInfluence
+from fvm_core.estimators.standard_loss_change import StandardLossChange
+from fvm_core.estimators.standard_parameter_change import StandardParameterChange
+from fvm_core.estimators.tuned_standard_influence import TunedStandardInfluence
 from tests.cases import digits, small_bn_cnn
-from tests.estimators.standard.cases import batched, gradients, label_gradients, linear
+from tests.curvature.cases import batched, gradients, label_gradients, linear
 
 
 @pytest.fixture(scope="module")

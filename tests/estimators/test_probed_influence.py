@@ -3,10 +3,12 @@
 import pytest
 import torch
 
-from fvm_core.estimators.standard.inverse import InverseCurvature
-from fvm_core.estimators.standard.probes import ProbedDataInf, ProbedInfluence, ProbedLiSSA
+from fvm_core.curvature.inverse import InverseCurvature
+from fvm_core.estimators.probed_datainf import ProbedDataInf
+from fvm_core.estimators.probed_influence import ProbedInfluence
+from fvm_core.estimators.probed_lissa import ProbedLiSSA
 from tests.cases import digits, small_bn_cnn
-from tests.estimators.standard.cases import (
+from tests.curvature.cases import (
     batched,
     damped_solve,
     flat,
@@ -68,7 +70,10 @@ class Exact(InverseCurvature):
 class ProbedExact(ProbedInfluence):
     name = title = "exact"
     cost = "none"
-    inverse_class = Exact
+
+    @staticmethod
+    def inverse_class():
+        return Exact
 
 
 def test_many_probes_tend_to_the_exact_influence():

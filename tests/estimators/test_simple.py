@@ -5,9 +5,11 @@ import torch
 from torch import nn
 
 from fvm_core.errors import SaltflatError
-from fvm_core.estimators.standard.simple import GradientNorm, Loss, Margin, TunedLoss
+from fvm_core.estimators.gradient_norm import GradientNorm
+from fvm_core.estimators.loss import Loss, TunedLoss
+from fvm_core.estimators.margin import Margin
 from tests.cases import digits, small_bn_cnn
-from tests.estimators.standard.cases import label_gradients
+from tests.curvature.cases import label_gradients
 
 
 @pytest.fixture(scope="module")

@@ -5,15 +5,13 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from fvm_core.estimators.standard.gradients import mean_gradient
-from fvm_core.estimators.standard.influence import (
-    DataInfInfluence,
-    DiagonalStandardInfluence,
-    EKFACInfluence,
-    LiSSAInfluence,
-)
+from fvm_core.curvature.gradients import mean_gradient
+from fvm_core.estimators.datainf import DataInfInfluence
+from fvm_core.estimators.diagonal import DiagonalStandardInfluence
+from fvm_core.estimators.ekfac import EKFACInfluence
+from fvm_core.estimators.lissa import LiSSAInfluence
 from tests.cases import digits, small_bn_cnn
-from tests.estimators.standard.cases import (
+from tests.curvature.cases import (
     CLASSES,
     batched,
     damped_solve,

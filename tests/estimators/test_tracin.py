@@ -4,9 +4,10 @@ import pytest
 import torch
 
 from fvm_core.errors import SaltflatError
-from fvm_core.estimators.standard.tracin import Checkpoint, TracIn
+from fvm_core.estimators.materials import Checkpoint
+from fvm_core.estimators.tracin import TracIn
 from tests.cases import digits, small_bn_cnn
-from tests.estimators.standard.cases import batched, gradients, label_gradients, linear
+from tests.curvature.cases import batched, gradients, label_gradients, linear
 
 RATES = (0.1, 0.05, 0.01)
 

@@ -8,22 +8,29 @@ import pytest
 import torch
 
 from fvm_core.comparison.results import descriptions, read_result
-from fvm_core.config import ESTIMATOR_NAMES, CompareConfig, TrainConfig, TuneConfig
+from fvm_core.config import CompareConfig, TrainConfig, TuneConfig
+from fvm_core.diagonal.influence import DiagonalInfluence
 from fvm_core.errors import Cancelled, SaltflatError
-from fvm_core.estimators.influence import DiagonalInfluence
+from fvm_core.estimators import registry
+from fvm_core.estimators.costs import Sizes
 from fvm_core.metrics import detection
 from fvm_core.pipeline.context import Context
-from fvm_core.pipeline.estimator_costs import Sizes, phases
-from fvm_core.pipeline.estimators import ENTRIES
+from fvm_core.pipeline.ensembles import members
+from fvm_core.pipeline.estimator_costs import phases
 from fvm_core.pipeline.prepare import open_data, open_inputs
 from fvm_core.pipeline.progress import Silent
-from fvm_core.pipeline.run_folder import RunFolder
 from fvm_core.pipeline.runner import execute
+from fvm_core.pipeline.weights import save_tensors
+from fvm_core.runs.run_folder import RunFolder
 from tests.cases import tiny_config
 from tests.pipeline.test_resume import StopsAt, same_results
 
 ALL = CompareConfig(
-    estimators=ESTIMATOR_NAMES, checkpoints=3, members=3, folds=2, lissa_depth=20, planted=0.2, figures=True
+    estimators=registry.names(),
+    checkpoints=3,
+    planted=0.2,
+    figures=True,
+    settings={"members": 3, "folds": 2, "lissa_depth": 20},
 )
 OWN = {"fvm", "influence_trained"}
 
@@ -54,7 +61,7 @@ def wrong_labels(run):
 def test_every_estimator_is_there_with_one_row_a_sample(run):
     found = {one.name: one for one in descriptions(run.path)}
     # The run is tuned by SAM itself.
-    assert set(found) == (set(ESTIMATOR_NAMES) - {"fvm_sam"}) | OWN
+    assert set(found) == (set(registry.names()) - {"fvm_sam"}) | OWN
     for name, one in found.items():
         table = read_result(run.path, name)
         assert len(table) == 300
@@ -65,7 +72,7 @@ def test_every_estimator_is_there_with_one_row_a_sample(run):
         assert len(one.planted) == 24
         if name not in OWN:
             assert one.seconds > 0 and one.peak_memory_bytes > 2**20
-            assert one.title == ENTRIES[name].title
+            assert one.title == registry.find(name).title
     assert found["lissa"].trace[-1][0] == 20
     assert not found["datainf"].trace
 
@@ -212,7 +219,8 @@ def test_what_a_run_lacks_is_told_before_anything_is_computed(tmp_path):
 
 def test_one_that_diverges_does_not_stop_the_others(tmp_path):
     compare = CompareConfig(
-        estimators=("lissa", "datainf"), lissa_matrix="hessian", lissa_damping=0.0, lissa_depth=300
+        estimators=("lissa", "datainf"),
+        settings={"lissa_matrix": "hessian", "lissa_damping": 0.0, "lissa_depth": 300},
     )
     run = execute(RunFolder.create(tmp_path / "run", few_epochs(compare=compare)))
     assert run.finished
@@ -231,11 +239,24 @@ def test_a_checkpoint_has_not_learnt_the_planted_samples(run, tmp_path):
 
 
 def test_costs_in_forward_passes():
-    config = few_epochs(compare=replace(ALL, members=4))
+    config = few_epochs(compare=replace(ALL, settings={"members": 4}))
     config = replace(config, tune=replace(config.tune, batch_size=64))
     sizes = Sizes(rated=1000, trusted=200, config=config)
     assert phases("loss", sizes) == {"scoring": 1000}
     assert phases("gex", sizes) == {"tuning": 4 * 30 * 64 * 3, "scoring": 4 * 1000}
     assert phases("fvm_sam", sizes)["tuning"] == 2 * 30 * 64 * 3
     assert phases("lissa_best", sizes) == phases("lissa", sizes)
-    assert all(phases(name, sizes)["scoring"] > 0 for name in ESTIMATOR_NAMES)
+    assert all(phases(name, sizes)["scoring"] > 0 for name in registry.names())
+
+
+@pytest.mark.parametrize("start", ["previous", "theta_star"])
+def test_members_start_where_the_settings_say(context, start, tmp_path):
+    (tmp_path / "one").mkdir()
+    first, second = members(context, tmp_path / "one", 2, start, lambda done, total: None)
+    # Another first member, already there: only a second one that goes on from it notices.
+    (tmp_path / "two").mkdir()
+    save_tensors(tmp_path / "two" / "member_000.safetensors", {name: 2 * v for name, v in first.items()})
+    other = members(context, tmp_path / "two", 2, start, lambda done, total: None)[1]
+    same = all(torch.equal(value, other[name]) for name, value in second.items())
+    assert same == (start == "theta_star")
+    assert any(not torch.equal(value, second[name]) for name, value in first.items())

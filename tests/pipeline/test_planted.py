@@ -8,8 +8,8 @@ from fvm_core.config import CompareConfig
 from fvm_core.data import load_dataset
 from fvm_core.errors import SaltflatError
 from fvm_core.pipeline.planted import class_confusion
-from fvm_core.pipeline.run_folder import RunFolder
 from fvm_core.pipeline.runner import execute
+from fvm_core.runs.run_folder import RunFolder
 from tests.cases import tiny_config
 
 
@@ -48,7 +48,9 @@ def test_classes_that_look_alike_are_not_taken_for_mislabelled_ones():
 
 def test_a_share_that_is_too_small_is_told(tmp_path):
     run = RunFolder.create(tmp_path / "run", tiny_config(compare=CompareConfig(planted=0.02)))
-    with pytest.raises(SaltflatError, match=r"of 120 validation samples that leaves 2 to plant"):
+    with pytest.raises(
+        SaltflatError, match=r"that share is 2 of 120 validation samples, and at least 4 are needed"
+    ):
         execute(run)
 
 

@@ -8,8 +8,8 @@ from safetensors.numpy import load_file
 
 from fvm_core.errors import Cancelled, SaltflatError
 from fvm_core.pipeline.chunks import ChunkedArrays
-from fvm_core.pipeline.run_folder import RunFolder
 from fvm_core.pipeline.runner import execute
+from fvm_core.runs.run_folder import RunFolder
 from tests.cases import tiny_config
 
 TABLES = ("scores.parquet", "trajectory.parquet", "tuning.parquet", "training.parquet")
@@ -45,6 +45,7 @@ def same_results(one: RunFolder, other: RunFolder) -> None:
     assert one.history("tune") == other.history("tune")
 
 
+@pytest.mark.fault("a run is stopped in a stage and resumed (every stage)")
 @pytest.mark.parametrize(
     ("stage", "count"),
     [
@@ -70,6 +71,7 @@ def test_cancelled_and_resumed(finished_run, tmp_path, stage, count):
     same_results(run, finished_run)
 
 
+@pytest.mark.fault("a run is stopped again and again")
 def test_interrupted_again_and_again(finished_run, tmp_path):
     run = RunFolder.create(tmp_path / "run", tiny_config())
     for stage, count in (("train", 2), ("tune", 3), ("score", 4), ("relabel", 2)):
@@ -106,3 +108,20 @@ def test_chunked_arrays_remember_what_is_done(tmp_path):
     assert again.finished_rows() == 4
     assert again["a"][4:8].tolist() == [1] * 4 and np.isnan(again["a"][:4]).all()
     assert again["b"][4:8].tolist() == [[7, 7]] * 4 and (again["b"][8:] == -1).all()
+
+
+@pytest.mark.fault("what a stopped stage left behind is damaged")
+@pytest.mark.parametrize(
+    ("stage", "count", "live"), [("train", 80, "train"), ("tune", 50, "saved"), ("tune", 50, "tune")]
+)
+@pytest.mark.parametrize("kind", ["one line", "all"])
+def test_progress_that_is_damaged_changes_no_result(tmp_path, finished_run, stage, count, live, kind):
+    run = RunFolder.create(tmp_path / "run", tiny_config())
+    with pytest.raises(Cancelled):
+        execute(run, StopsAt(stage, count))
+    path = run.path / "live" / f"{live}.jsonl"
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join(["[1]", *lines[1:]]) + "\n" if kind == "one line" else "\x00 nothing \x01")
+    execute(run)
+    for name in TABLES:
+        assert pq.read_table(run.path / name).equals(pq.read_table(finished_run.path / name)), name

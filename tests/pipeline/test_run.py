@@ -15,8 +15,8 @@ from fvm_core.data.thumbnails import Thumbnails
 from fvm_core.errors import SaltflatError
 from fvm_core.pipeline.estimate import estimate
 from fvm_core.pipeline.prepare import load_problems
-from fvm_core.pipeline.run_folder import STAGES, RunFolder
 from fvm_core.pipeline.runner import execute
+from fvm_core.runs.run_folder import STAGES, RunFolder
 from tests.cases import tiny_config
 
 COLUMNS = [
@@ -47,7 +47,7 @@ def test_scores_have_one_row_a_sample_in_order(finished_run):
     assert (scores["influence"] >= 0).all()
     assert (scores["suspicion"] == scores["influence"]).all()
     order = scores["influence"].rank()
-    assert np.allclose(scores["percentile"], 100 * order / len(scores))
+    assert np.allclose(scores["percentile"], 100 * (order - 1) / len(scores))
 
 
 def test_large_suspicion_means_wrong_and_tuning_helps(finished_run):
@@ -158,6 +158,35 @@ def test_a_module_from_python(tmp_path):
         fvm.run(train, val, model=model, out=tmp_path / "x", epoch=3)
 
 
+QUICK = {"epochs": 1, "steps": 2, "saved_steps": 2, "embed": False}
+
+
+@pytest.mark.parametrize("opened", ["path", "dataset", "limited already"])
+def test_limits_from_python(tmp_path, opened):
+    data = {
+        "path": "digits",
+        "dataset": load_dataset("digits"),
+        "limited already": load_dataset("digits", limit=90),
+    }
+    val = "digits" if opened == "path" else load_dataset("digits", split="val")
+    run = fvm.run(data[opened], val, out=tmp_path / "run", limit=40, val_limit=30, **QUICK)
+    assert run.info["samples"] == 40
+    wanted = load_dataset("digits", limit=40)
+    if opened != "limited already":
+        assert run.config.val_data == load_dataset("digits", split="val", limit=30).spec
+        assert run.scores["id"].tolist() == wanted.ids, "the rows of --limit 40"
+        assert run.config.train_data == wanted.spec
+    with pytest.raises(SaltflatError, match="at least 1"):
+        fvm.run(data[opened], val, out=tmp_path / "other", limit=0, **QUICK)
+
+
+def test_options_that_come_too_late_are_told(tmp_path):
+    train, val = load_dataset("digits"), load_dataset("digits", split="val")
+    with pytest.raises(SaltflatError, match="`noise` comes too late"):
+        fvm.run(train, val, out=tmp_path / "run", noise=0.1)
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.fixture
 def messy_folder(tmp_path):
     """Class folders of digits with an unreadable file, as training data; and a clean validation set."""
@@ -190,15 +219,13 @@ def test_unreadable_and_unlabelled_rows_stay_without_a_score(messy_folder):
     assert run.metrics is None
 
 
-def test_data_that_cannot_work_is_told_and_nothing_is_lost(messy_folder):
+def test_data_that_cannot_work_is_told_and_nothing_is_left(messy_folder):
     only = messy_folder / "one_class"
     only.mkdir()
     (messy_folder / "train" / "class 1").rename(only / "class 1")
     with pytest.raises(SaltflatError, match="at least 2 classes"):
         fvm.run(only, messy_folder / "val", out=messy_folder / "run", embed=False)
-    run = RunFolder.open(messy_folder / "run")
-    assert not run.done("prepare")
-    assert any(problem.severity == "error" for problem in load_problems(run.path))
+    assert not (messy_folder / "run").exists()
 
 
 def test_changed_data_stops_a_resume(messy_folder):

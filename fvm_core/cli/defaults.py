@@ -1,0 +1,61 @@
+"""The defaults that `saltflat run --help` names, from the settings themselves."""
+
+from __future__ import annotations
+
+from dataclasses import MISSING, fields
+
+from fvm_core.config import OPTIONS, RunConfig
+from fvm_core.data.dataset import DatasetSpec
+
+_TABLES = {item.name: item for item in fields(RunConfig)}
+_DATA = {
+    "label_column": "found by its usual names",
+    "true_label_column": "found by its usual names",
+    "image_column": "found by its usual names",
+    "id_column": "found by its usual names, else the row or path",
+    "val_label_column": "found by its usual names",
+    "limit": "all rows",
+    "val_limit": "all rows",
+}
+OPEN_DEFAULTS = {
+    "name": "that of the run folder",
+    "model.checkpoint": "none: the model is trained first",
+    "model.size": "by the images, at most 224",
+    "train.epochs": "60 up to 16 px, else 100 and without a GPU 30; 0 with a checkpoint",
+    "train.lr": "0.05 up to 16 px, else 0.1 and for small_cnn 0.02",
+    "train.augment": "yes above 16 px",
+    "tune.gamma": "by solver; sam: 0.05, from 100 classes on 0.1",
+    "tune.steps": "300 up to 16 px, else 1000 and without a GPU 500",
+    "compare.estimators": "fvm",
+    "compare.checkpoints": "5 where an estimator needs them, else 0",
+    "compare.best_epoch": "that of the best validation accuracy",
+    "compare.planted": "0.1 where no true labels are known and 200 validation images are there, else 0",
+    "score.batch_size": "auto",
+}
+"""What becomes of settings that are left open, in words; `fvm_core.pipeline.defaults` does it."""
+
+_SPEC = ("noise", "noise_kind")
+
+
+def shown_default(option: str) -> str:
+    """The default of an option of `saltflat run` in words; `option` is its name with underscores."""
+    if option in _DATA:
+        return _DATA[option]
+    if option in _SPEC:
+        return _words({item.name: item.default for item in fields(DatasetSpec)}[option])
+    place = OPTIONS[option]
+    if place in OPEN_DEFAULTS:
+        return OPEN_DEFAULTS[place]
+    table, _, key = place.rpartition(".")
+    if not table:
+        return _words(_TABLES[key].default)
+    kind = _TABLES[table].default_factory
+    return _words(next(item.default for item in fields(kind) if item.name == key))
+
+
+def _words(value: object) -> str:
+    if value is MISSING:
+        raise TypeError("a setting without a default has to be named in OPEN_DEFAULTS")
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:g}" if isinstance(value, float) else str(value)

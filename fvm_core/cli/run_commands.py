@@ -1,0 +1,318 @@
+"""`saltflat run` and `saltflat demo`."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fvm_core.cli.commands import application, console, execute_shown
+from fvm_core.cli.defaults import shown_default
+from fvm_core.cli.estimator_options import given_settings, with_estimator_settings
+from fvm_core.config import (
+    DEVICES,
+    OPTIONS,
+    PRECISIONS,
+    SOLVERS,
+    STEMS,
+    ModelConfig,
+    RunConfig,
+    TrainConfig,
+    TuneConfig,
+)
+from fvm_core.errors import SaltflatError
+from fvm_core.estimators import registry
+from fvm_core.toml_file import read_toml
+from fvm_core.wording import duration, size
+from fvm_core.workspace import Workspace
+
+Source = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SPEC",
+        show_default="that of --config",
+        help="`digits`, `cifar10:ROOT`, `cifar100:ROOT`, or a path: folder of class folders, .csv, .tsv, "
+        ".parquet, .npz.",
+    ),
+]
+
+
+def setting(name: str, *flags: str, **about: object):
+    """A `typer.Option` whose help names the default of the setting."""
+    return typer.Option(*flags, show_default=shown_default(name), **about)
+
+
+def _listed(values: tuple[str, ...]) -> str:
+    return " | ".join(values)
+
+
+@application.command()
+def demo(
+    out: Annotated[
+        Path | None, typer.Option(help="Run folder; by default a new one in the workspace.")
+    ] = None,
+) -> None:
+    """Clean 1,200 handwritten digits with planted noise, end to end, in about a minute on two cores."""
+    from fvm_core.cli.tables import metrics_table, run_rows
+    from fvm_core.demo import demo_config
+    from fvm_core.pipeline.runner import register
+    from fvm_core.runs.run_folder import RunFolder
+
+    begun = time.monotonic()
+    out = out or Workspace.default().new_run_folder("digits-demo")
+    config = demo_config()
+    run = RunFolder.create(out, config)
+    if reason := register(run):
+        console.print(reason)
+    execute_shown(run)
+    # VM from the same θ*, for comparison: only the solver differs.
+    checkpoint = str((run.checkpoints / "theta_star.safetensors").resolve())
+    vm_config = replace(
+        config,
+        name="digits-demo-vm",
+        model=ModelConfig(checkpoint=checkpoint),
+        train=TrainConfig(epochs=0),
+        tune=TuneConfig(solver="sgd"),
+        embed=False,
+    )
+    vm = RunFolder.create(out / "vm", vm_config)
+    register(vm)
+    execute_shown(vm)
+    rows = run_rows(run, run.metrics)
+    vm_rows = run_rows(vm, vm.metrics)
+    wrong, samples = run.metrics["wrong_labels"], run.metrics["samples"]
+    title = f"Handwritten digits, {wrong:,} of {samples:,} labels planted wrong"
+    console.print(metrics_table(title, [*rows[:2], *vm_rows[2:], *rows[2:]]))
+    console.print(f"Done in {duration(time.monotonic() - begun)}. The run is in {out}.")
+    console.print("Look at it with `saltflat app`.")
+
+
+@application.command()
+@with_estimator_settings
+def run(
+    out: Annotated[Path, typer.Option(help="Run folder to make.")],
+    train: Source = None,
+    val: Source = None,
+    config: Annotated[
+        Path | None, typer.Option(show_default="none", help="TOML file with settings; options win over it.")
+    ] = None,
+    resume: Annotated[
+        bool,
+        typer.Option("--resume", show_default="off", help="Go on with the run in --out, with its settings."),
+    ] = False,
+    label_column: Annotated[str | None, setting("label_column", help="Column of the given labels.")] = None,
+    true_label_column: Annotated[
+        str | None, setting("true_label_column", help="Column of true labels, to measure.")
+    ] = None,
+    image_column: Annotated[
+        str | None, setting("image_column", help="Column of images or their paths.")
+    ] = None,
+    id_column: Annotated[str | None, setting("id_column", help="Column of ids.")] = None,
+    val_label_column: Annotated[
+        str | None, setting("val_label_column", help="Label column of the validation set.")
+    ] = None,
+    limit: Annotated[int | None, setting("limit", min=1, help="Train on N rows drawn at random.")] = None,
+    val_limit: Annotated[
+        int | None, setting("val_limit", min=1, help="Validate on N rows drawn at random.")
+    ] = None,
+    noise: Annotated[
+        float | None, setting("noise", min=0, max=1, help="Share of planted noise (digits).")
+    ] = None,
+    noise_kind: Annotated[
+        str | None, setting("noise_kind", help="symmetric | class_dependent (digits).")
+    ] = None,
+    model: Annotated[
+        str | None, setting("model", help="`small_cnn` or a torchvision classification model.")
+    ] = None,
+    stem: Annotated[str | None, setting("stem", help=_listed(STEMS))] = None,
+    size: Annotated[
+        int | None, setting("size", min=1, help="Height and width images are brought to.")
+    ] = None,
+    checkpoint: Annotated[
+        Path | None, setting("checkpoint", help="Weights of θ*: .pt, .pth, .safetensors.")
+    ] = None,
+    pretrained: Annotated[bool | None, setting("pretrained", help="Start from ImageNet weights.")] = None,
+    epochs: Annotated[
+        int | None, setting("epochs", min=0, help="Training epochs; 0 takes the checkpoint.")
+    ] = None,
+    train_lr: Annotated[float | None, setting("train_lr", help="Learning rate of training.")] = None,
+    augment: Annotated[bool | None, setting("augment", help="Random crop and flip while training.")] = None,
+    solver: Annotated[str | None, setting("solver", help=f"{_listed(SOLVERS)}; sgd is VM.")] = None,
+    gamma: Annotated[float | None, setting("gamma", min=0, help="Radius of flatness.")] = None,
+    steps: Annotated[int | None, setting("steps", min=0, help="Tuning steps; the paper takes 1000.")] = None,
+    saved_steps: Annotated[
+        int | None, setting("saved_steps", min=1, help="Steps at which influence is computed.")
+    ] = None,
+    lr: Annotated[float | None, setting("lr", help="Learning rate of tuning; the paper takes 0.01.")] = None,
+    estimator: Annotated[
+        list[str] | None,
+        setting(
+            "estimator",
+            metavar="NAME",
+            help="What ranks the samples: fvm, or vm (plain SGD). Give it again for others beside it, "
+            f"a class of your own as path/to/file.py:Class: {', '.join(registry.names())}.",
+        ),
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="NAME=VALUE",
+            show_default="none",
+            help="A setting that an estimator of your own declares; may be given again.",
+        ),
+    ] = None,
+    keep_checkpoints: Annotated[
+        int | None,
+        setting("keep_checkpoints", min=0, help="Checkpoints that training keeps; evenly spaced."),
+    ] = None,
+    best_epoch: Annotated[
+        int | None,
+        setting("best_epoch", min=1, help="Kept epoch for lissa_best & co."),
+    ] = None,
+    planted: Annotated[
+        float | None,
+        setting(
+            "planted",
+            min=0,
+            max=0.9,
+            help="Share of the validation set held back to measure scores by planted wrong labels.",
+        ),
+    ] = None,
+    figures: Annotated[
+        bool | None,
+        setting(
+            "figures",
+            "--figures",
+            help="Also score at kept checkpoints and saved steps, for the paper's figures 2 and 3.",
+        ),
+    ] = None,
+    damping: Annotated[
+        float | None, setting("damping", min=0, help="Added to the Fisher information.")
+    ] = None,
+    damping_kind: Annotated[
+        str | None, setting("damping_kind", help="relative (to the mean Fisher) | per_tensor | absolute.")
+    ] = None,
+    score_precision: Annotated[
+        str | None,
+        setting("score_precision", help="Of scoring: fp32 | bf16, which is taken where it ranks as fp32."),
+    ] = None,
+    batch_size: Annotated[
+        str | None, setting("batch_size", help="auto, or samples per scoring pass.")
+    ] = None,
+    device: Annotated[str | None, setting("device", help=_listed(DEVICES))] = None,
+    precision: Annotated[
+        str | None, setting("precision", help=f"Of training: {_listed(PRECISIONS)}.")
+    ] = None,
+    seed: Annotated[int | None, setting("seed", help="Makes the run repeatable.")] = None,
+    embed: Annotated[bool | None, setting("embed", help="Make the map (UMAP).")] = None,
+    name: Annotated[str | None, setting("name", help="Name of the run.")] = None,
+    **estimator_settings: object,
+) -> None:
+    """Train, tune to a flat validation minimum, score every training sample and suggest labels."""
+    given = dict(locals())
+    named = {name: value for name, value in estimator_settings.items() if value is not None}
+    given["estimator_settings"] = {**given_settings(given.pop("set_")), **named}
+    from fvm_core.runs.run_folder import RunFolder
+
+    folder = RunFolder(out)
+    if resume and folder.exists():
+        execute_shown(folder)
+    else:
+        folder.refuse_used()
+        folder = start(out, _settings(given))
+    _tell(folder)
+
+
+def start(out: Path, settings: RunConfig):
+    """Check data and settings, tell what the run will take, make its folder and do it; returns the run."""
+    from fvm_core.data.problems import align_classes
+    from fvm_core.pipeline.estimate import estimate
+    from fvm_core.pipeline.preflight import checked
+    from fvm_core.pipeline.prepare import open_data
+    from fvm_core.pipeline.runner import register
+    from fvm_core.runs.run_folder import RunFolder
+
+    data = align_classes(*open_data(settings))
+    settings = checked(settings, *data)
+    expected = estimate(settings, *data)
+    longest = max(expected.stages, key=expected.stages.get)
+    console.print(
+        f"{len(data[0]):,} training and {len(data[1]):,} validation samples, {expected.model_summary}, on "
+        f"{expected.device}."
+    )
+    console.print(
+        f"Takes about {duration(expected.seconds)} (longest stage: {longest}, "
+        f"{duration(expected.stages[longest])}), {size(expected.memory_bytes)} of memory and "
+        f"{size(expected.disk_bytes)} of disk."
+    )
+    made = RunFolder.create(out, settings, estimate=expected.stages)
+    if reason := register(made):
+        console.print(reason)
+    execute_shown(made, data)
+    return made
+
+
+def _settings(given: dict) -> RunConfig:
+    """The settings from `--config`, with the options that were given in front."""
+    from fvm_core.data.options import TRAINING, VALIDATION, taken
+
+    file = given["config"]
+    base = read_toml(file) if file else {}
+    specs = {
+        "train_data": {"source": given["train"], **taken(given, TRAINING)},
+        "val_data": {"source": given["val"], "split": "val", **taken(given, VALIDATION)},
+    }
+    for key, values in specs.items():
+        stored = base.get(key, {})
+        own = {name: value for name, value in values.items() if value is not None}
+        if not isinstance(stored, dict):
+            raise SaltflatError(f"{file}: Setting `{key}` is {stored!r}; write [{key}] above its settings.")
+        if "source" not in {**stored, **own}:
+            raise SaltflatError(f"Say where the images are: --{key.split('_')[0]} SPEC (or --config FILE).")
+        base[key] = {**stored, **own}
+    try:
+        stored = RunConfig.from_dict(base)
+    except SaltflatError as error:
+        raise SaltflatError(f"{file}: {error}" if file else str(error)) from None
+    options = {
+        key: str(value) if isinstance(value, Path) else value
+        for key, value in given.items()
+        if key in _RUN_OPTIONS
+    }
+    options["batch_size"] = _batch_size(given["batch_size"])
+    base = stored.to_dict()
+    base["compare"] |= given["estimator_settings"]
+    return RunConfig.from_options(stored.train_data, stored.val_data, options, base)
+
+
+_RUN_OPTIONS = tuple(name for name in OPTIONS if name not in ("batch_size", "alternatives"))
+
+
+def _batch_size(text: str | None) -> int | None:
+    if text is None:
+        return None
+    if text == "auto":
+        return 0
+    if not text.isdigit() or int(text) == 0:
+        raise SaltflatError(f"--batch-size is {text!r}; give `auto` or a number of samples.")
+    return int(text)
+
+
+def _tell(run) -> None:
+    from fvm_core.cli.tables import metrics_table, run_rows
+
+    summary = run.info["summary"]
+    seconds = sum(stage["seconds"] for stage in run.info["stages"].values())
+    console.print(
+        f"{run.name}: {run.info['samples']:,} samples in {duration(seconds)}. {summary['flagged']:,} are "
+        f"above the default threshold, {summary['suggested_relabels']:,} have another suggested label.",
+    )
+    for problem in run.info["problems"]:
+        console.print(f"{problem['where']}: {problem['message']}")
+    if run.metrics:
+        console.print(metrics_table("Against the true labels", run_rows(run, run.metrics)))
+    console.print(f"Review it with `saltflat app`, or export {run.path} with `saltflat export`.")
