@@ -27,19 +27,21 @@ function picture(tile) {
   return image;
 }
 
-function evidence(tile, steps, choose) {
+function evidence(tile, steps, name, choose) {
+  const ranked = tile.alternatives.filter((entry) => entry.influence !== null);
+  const others = tile.alternatives.filter((entry) => entry.influence === null);
   const close = make("button", { type: "button", class: "close", "data-do": "close" }, "Close ", make("kbd", {}, "Space"));
   const parts = [
     close,
     picture(tile),
-    make("div", { class: "title" }, `${tile.given ?? "no label"} → ${tile.suggested ?? "–"}`),
+    make("div", { class: "title" }, make("bdi", {}, name(tile.given) ?? "no label"), " → ", make("bdi", {}, name(tile.suggested) ?? "–")),
     make("div", { class: "id" }, tile.id),
     make("h4", {}, "Why it is here"),
     make("p", {}, `Suspicion ${share(tile.percentile)}: the label works against the images you trust more than the labels of that share of all samples do.`),
     make("p", { class: "quiet" }, `Influence +${number(tile.raw)} (gᵀP⁻¹g, no unit). It is never negative; large means suspicious.`),
     make("p", { class: "quiet" }, `The model gives the given label ${percent(tile.p_given)}; its loss is ${number(tile.loss)}.`),
-    make("h4", {}, "Labels, best first"),
-    ...tile.alternatives.map((entry) => option(entry, tile, choose)),
+    ...options("Labels, smallest influence first", ranked, tile, name, choose),
+    ...options("Next by the model's probability, not ranked by influence", others, tile, name, choose),
   ];
   if (tile.path && tile.path.some((value) => value > 0)) {
     parts.push(make("h4", {}, "Influence over the tuning steps (log axis)"), sparkline(steps, tile.path));
@@ -47,7 +49,11 @@ function evidence(tile, steps, choose) {
   return parts;
 }
 
-function option(entry, tile, choose) {
+function options(title, entries, tile, name, choose) {
+  return entries.length ? [make("h4", {}, title), ...entries.map((entry) => option(entry, tile, name, choose))] : [];
+}
+
+function option(entry, tile, name, choose) {
   const same = entry.label === tile.given;
   const button = make("button", { type: "button" }, same ? "Keep" : "Choose");
   button.addEventListener("click", (event) => {
@@ -55,11 +61,11 @@ function option(entry, tile, choose) {
     choose(entry.label);
   });
   return make("div", { class: "option" },
-    make("span", { class: "name" }, entry.label + (same ? " (given)" : "")),
+    make("span", { class: "name" }, name(entry.label) + (same ? " (given)" : "")),
     make("span", { class: "value" }, percent(entry.probability)),
     button,
     make("span", { class: "raw" }, entry.influence === null
-      ? "influence not below the second one's"
+      ? "its influence was not computed: it is above those listed"
       : `influence with this label +${number(entry.influence)}`));
 }
 

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 import streamlit as st
 
-from ui import catalog, frame, recent, showcase, starting, wording
+from ui import (
+    catalog,
+    frame,
+    guards,
+    identity,
+    paths,
+    recent,
+    settings,
+    showcase,
+    signed_in,
+    starting,
+    wording,
+)
 
 MOST_RUNS = 8
 
@@ -18,19 +30,29 @@ with words:
         "each with a better label, and decide by a key or a click.</p>"
     )
     with st.container(horizontal=True):
-        if st.button("Try it on handwritten digits (about a minute)", type="primary", key="demo"):
+        closed = not identity.is_owner()
+        label = "Try it on handwritten digits (about a minute)"
+        if st.button(label, type="primary", key="demo", disabled=closed):
             from fvm_core.demo import demo_config
 
             with st.spinner("Starting the demo …"):
                 key = starting.start(demo_config())
             frame.go("run", run=key)
-        if st.button("Clean my dataset", key="clean"):
+        if st.button("Clean my dataset", key="clean", disabled=closed):
             frame.go("data")
+    signed_in.reserved("start runs and open run folders")
 with picture:
     st.html(showcase.picture())
     st.caption("A real result: scans with planted wrong labels, the given label struck through.")
 
 runs = catalog.cards()
+if fault := settings.fault(catalog.workspace()):
+    guards.tell(fault)
+if catalog.wanted() and frame.card() is None:
+    st.info(
+        f"There is no run “{wording.in_markdown(catalog.wanted())}” here; these are the runs that are.",
+        icon=":material/info:",
+    )
 st.space("small")
 st.subheader("Recent runs", anchor=False)
 if not runs:
@@ -43,7 +65,7 @@ if not everything:
 
 with st.expander("Open a run folder from elsewhere", key="open-folder"):
     st.caption("A folder that `saltflat run` wrote, on this machine. It stays where it is.")
-    path = st.text_input("Path of the run folder", key="run-path", placeholder="runs/first")
-    if st.button("Open", key="open-run", disabled=not path.strip()):
+    path = paths.ask("Path of the run folder", key="run-path", placeholder="runs/first")
+    if st.button("Open", key="open-run", disabled=closed or path is None):
         key = catalog.remember(path)
         frame.go("scores", run=key)

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import streamlit as st
 
+from fvm_core.access import places
 from fvm_core.config import RunConfig
 from fvm_core.data.problems import align_classes
 from fvm_core.errors import SaltflatError
-from ui import catalog, data_choice, frame, guards, preview, run_settings, starting, wording
+from ui import catalog, data_choice, frame, guards, preview, run_settings, signed_in, starting, wording
 
 frame.heading("Data & model")
+if signed_in.reserved("start runs"):
+    st.stop()
 
 like = next((card for card in catalog.cards() if card.key == st.query_params.get("like")), None)
 if like and st.session_state.get("like") != like.key:
     st.session_state["like"] = like.key
-    settings = like.folder.config
-    data_choice.prefill(data_choice.TRAIN, settings.train_data)
-    data_choice.prefill(data_choice.VAL, settings.val_data)
-    run_settings.prefill(settings)
+    with guards.told_errors():
+        settings = like.folder.config
+        data_choice.prefill(data_choice.TRAIN, settings.train_data)
+        data_choice.prefill(data_choice.VAL, settings.val_data)
+        run_settings.prefill(settings)
 
 with st.container(key="wide-data"):
     left, right = st.columns([5, 6], gap="large")
@@ -41,7 +46,13 @@ with left:
     except SaltflatError as problem:
         guards.tell(problem)
     st.subheader("Model", anchor=False)
-    model = run_settings.model()
+    try:
+        model = run_settings.model()
+        if model.checkpoint:
+            model = replace(model, checkpoint=str(places.allowed(model.checkpoint)))
+    except SaltflatError as problem:
+        guards.tell(problem)
+        st.stop()
 
 with right:
     if train_spec is None:
@@ -89,4 +100,4 @@ with right:
     default_name = Path(train.spec.source).stem or "run"
     name = st.text_input("Name of the run", value=default_name, max_chars=80, key="run-name").strip()
     if st.button("Run", type="primary", key="run-it", disabled=not name):
-        frame.go("run", run=starting.start(config.named(name), expected.stages))
+        frame.go("run", run=starting.start(config.named(name), expected.stages, (train, val)))

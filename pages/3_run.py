@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from fvm_core.jobs.queue import JobQueue
-from ui import catalog, frame, guards, progress, starting, wording
+from ui import catalog, frame, guards, identity, progress, signed_in, starting, wording
 from ui.charts import drawing, live
 
 run = guards.need_run(
@@ -56,16 +56,19 @@ def watch() -> None:
 
 with st.container(horizontal=True, vertical_alignment="center", wrap=False, key="run-head"):
     frame.heading("Run")
-    if run.active and st.button("Cancel run", key="cancel", disabled=bool(run.job.cancel_asked)):
+    closed = not identity.is_owner()
+    if run.active and st.button("Cancel run", key="cancel", disabled=closed or bool(run.job.cancel_asked)):
+        identity.need_owner("cancel runs")
         queue.cancel(run.job.id)
         st.rerun()
     if run.state in ("failed", "interrupted", "cancelled", "new"):
         label = "Start" if run.state == "new" else "Resume"
-        if st.button(label, key="resume", type="primary"):
+        if st.button(label, key="resume", type="primary", disabled=closed):
             starting.resume(run.folder)
             st.rerun()
-    if not run.active and st.button("New run like this one", key="again"):
+    if not run.active and st.button("New run like this one", key="again", disabled=closed):
         frame.go("data", like=run.key)
+signed_in.reserved("start and cancel runs")
 
 if run.has_scores:
     progress.three_numbers(run)

@@ -2,17 +2,9 @@
 
 from __future__ import annotations
 
-import uuid
-
 import streamlit as st
-from sqlalchemy.exc import SQLAlchemyError
 
-from fvm_core.errors import SaltflatError
-from fvm_core.review.queue import page_rows, pages
-from ui import bulk, grid, guards, results, review_filters, wording
-from ui.review_commands import Reviewer
-
-PAGE_SIZE = 60
+from ui import frame, grid, guards, results, review_filters, review_pages, review_view
 
 run = guards.need_scores(
     "Here you will see the suspicious images, most suspicious first, each with a better label, "
@@ -22,47 +14,29 @@ folder = run.folder
 run_id = folder.id
 table = results.table(folder)
 store = results.store()
-session = st.session_state.setdefault("review-session", uuid.uuid4().hex)
-handled = st.session_state.setdefault("review-handled", set())
 
 side, middle = review_filters.two_columns()
 with side:
     wanted = review_filters.draw(table, results.default_above(folder))
-    name = review_filters.reviewer_name()
-reviewer = Reviewer(name, session, run_id, table, results.ids(folder), store, handled)
-rows = review_filters.frozen_queue(run_id, table, wanted, store, PAGE_SIZE)
-with side:
-    bulk.offer(reviewer, wanted)
+queue, rows = review_pages.frozen_queue(run_id, review_view.ranking_of(folder), table, wanted, store)
 
 
 @guards.fragment()
 def gallery() -> None:
-    """The grid with its pages. Decisions are recorded here, and confirmed only afterwards."""
-    total = pages(len(rows), PAGE_SIZE)
-    page = review_filters.current_page(total)
+    """The grid with its pages. What is decided goes from the browser to the server's own route."""
+    page = review_pages.current(queue, rows)
 
     def turn() -> None:
-        review_filters.turn(st.session_state["grid"].get("turn"), total)
+        review_pages.asked(queue, st.session_state["grid"].get("page"))
 
-    on_page = page_rows(rows, page, PAGE_SIZE)
-    shown = grid.page_data(folder, table, on_page, session, review_filters.nothing_here(wanted))
-    shown["states"] = review_filters.first_states(shown["page_id"], on_page, store, run_id)
-    commands, look = grid.mount(shown, turn)
-    error, saved = "", []
-    try:
-        saved = reviewer.carry_out(commands)
-    except SaltflatError as problem:
-        error = str(problem)
-    except SQLAlchemyError:
-        error = "Not saved: the database can't be written. Is the disk full?"
-    grid.confirm(review_filters.status(shown, rows, on_page, store.state(run_id), saved, error))
-    if look is not None and look in on_page:
+    shown = grid.page_data(
+        folder, table, page, wanted, frame.signed_in(), review_filters.nothing_here(wanted)
+    )
+    shown |= review_pages.first_states(shown["page_id"], page.rows, store, run_id)
+    look = grid.mount(shown, turn)
+    grid.count(review_pages.status(shown["page_id"], page, rows, store, run_id))
+    if look is not None and look in page.rows:
         grid.enlarge(look, results.picture(folder, look))
-    if total > 1:
-        st.pagination(total, key="review-page")
-        first = (page - 1) * PAGE_SIZE
-        last = wording.count(first + len(on_page))
-        st.caption(f"{wording.count(first + 1)} to {last} of {wording.count(len(rows))}")
 
 
 with middle:

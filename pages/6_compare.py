@@ -9,8 +9,18 @@ import pandas as pd
 import streamlit as st
 
 from fvm_core.comparison import choice
-from fvm_core.pipeline.estimators import entry
-from ui import add_estimators, comparison, external_scores, frame, guards, results, wording
+from fvm_core.estimators import registry
+from ui import (
+    add_estimators,
+    comparison,
+    external_scores,
+    frame,
+    guards,
+    identity,
+    results,
+    signed_in,
+    wording,
+)
 from ui.charts import boxes, compare, drawing
 
 TILES = 24
@@ -107,7 +117,9 @@ def choose() -> None:
             format_func=lambda name: titles[name] + (" · in use" if name == chosen else ""),
             key="pick",
         )
-        if st.button("Rank the review by this", key="use", disabled=picked == chosen):
+        closed = signed_in.reserved("choose what the review ranks by")
+        if st.button("Rank the review by this", key="use", disabled=closed or picked == chosen):
+            identity.need_owner("choose what the review ranks by")
             choice.choose(folder, picked)
             st.rerun()
     with right:
@@ -302,7 +314,7 @@ if wrong.size:
         )
     )
 for name, reason in run.info["stages"].get("compare", {}).get("failed", {}).items():
-    st.warning(f"{entry(name).title} could not be computed. {wording.in_markdown(reason)}")
+    st.warning(f"{registry.title(name)} could not be computed. {wording.in_markdown(reason)}")
 flagged = run.info.get("summary", {}).get("flagged", 0)
 table(max(flagged, 100))
 choose()

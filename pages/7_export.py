@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pandas as pd
 import streamlit as st
 
+from fvm_core.access import places
 from fvm_core.data import open_spec
 from fvm_core.errors import SaltflatError
 from fvm_core.review.export import write_class_folders, write_export
-from ui import exporting, frame, guards, results, theme, wording
+from fvm_core.review.spreadsheet import spreadsheet_safe
+from ui import exporting, frame, guards, identity, paths, results, signed_in, theme, wording
 
 FIRST = 20
 FOLDERS = "Class folders"
@@ -20,6 +20,15 @@ run = guards.need_scores(
 )
 folder = run.folder
 frame.heading("Export")
+if waiting := frame.unsaved():
+    st.warning(
+        f"{wording.count(waiting, 'decision')} of this browser "
+        f"{'is' if waiting == 1 else 'are'} not saved yet and not in this file.",
+        icon=":material/hourglass_empty:",
+    )
+
+if changed := exporting.changed_data(folder):
+    st.warning(wording.in_markdown(changed), icon=":material/difference:")
 
 choice, options = st.container(), st.container()
 with choice:
@@ -37,6 +46,13 @@ with choice:
         key="only",
         bind="query-params",
         help="Otherwise every row is exported.",
+    )
+    sheet = kind == "CSV" and st.toggle(
+        "Safe to open in a spreadsheet",
+        key="sheet",
+        bind="query-params",
+        help="Puts an apostrophe before texts that begin with =, +, -, @, a tab or a line break, which a "
+        "spreadsheet would run as formulas. Such labels no longer read back exactly.",
     )
 with options:
     automatic = st.toggle(
@@ -103,10 +119,10 @@ else:
     st.caption("Nothing is changed yet. Review some samples, or accept suggestions above a percentile.")
 
 st.subheader("Get the file", anchor=False)
-audit = exporting.audit(folder)
+audit = exporting.audit(folder, sheet)
 if kind != FOLDERS:
     form = exporting.FORMATS[kind]
-    file = exporting.download(folder, above, only, form)
+    file = exporting.download(folder, above, only, form, sheet)
     with st.container(horizontal=True, vertical_alignment="center"):
         st.download_button(
             f"Download {wording.count(len(table), 'row')} as {kind} ({wording.size(len(file.data))})",
@@ -121,22 +137,31 @@ if kind != FOLDERS:
         st.download_button(
             "Download the audit file", audit.data, file_name=audit.name, mime="text/csv", key="audit"
         )
-    st.caption("Read it back, every label exactly as it is:")
+    st.caption(
+        "Read it back, with the apostrophes that the spreadsheet needs:"
+        if sheet
+        else "Read it back, every label exactly as it is:"
+    )
     st.code("import pandas\n" + exporting.READ[form].format(name=file.name), language="python")
 else:
     st.caption("Images are copied into one folder for each clean label; excluded images are left out.")
 
 with st.container(key="write-to"):
+    closed = signed_in.reserved("write files on the server")
     hint = "a new folder" if kind == FOLDERS else "a file"
-    target = st.text_input(
+    place = paths.ask(
         "Or write it to a place on this machine" if kind != FOLDERS else "Write the folders to",
         key="target",
         placeholder=f"path of {hint}",
-    ).strip()
-    if st.button("Write", key="write", disabled=not target):
-        place = Path(target).expanduser().resolve()
+        help="A relative path begins in the folder in which the app was started.",
+    )
+    if st.button("Write", key="write", disabled=closed or place is None):
         try:
+            identity.need_owner("write files on the server")
+            place = places.allowed(place)
             if kind == FOLDERS:
+                if changed:
+                    raise SaltflatError(f"{changed} Class folders copy its images: put the data back first.")
                 bar = st.progress(0.0, "Copying images …")
                 write_class_folders(
                     table,
@@ -148,7 +173,7 @@ with st.container(key="write-to"):
             elif place.exists():
                 raise SaltflatError(f"{place} exists already. Choose another name; nothing is overwritten.")
             else:
-                write_export(table, place, exporting.FORMATS[kind])
+                write_export(spreadsheet_safe(table) if sheet else table, place, exporting.FORMATS[kind])
         except SaltflatError as problem:
             guards.tell(problem)
         except OSError as problem:

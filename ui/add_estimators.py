@@ -5,11 +5,10 @@ from __future__ import annotations
 import streamlit as st
 
 from fvm_core.comparison.results import descriptions
-from fvm_core.config import ESTIMATOR_NAMES
-from fvm_core.pipeline.defaults import NEED_CHECKPOINTS, OWN_SOLVERS
+from fvm_core.estimators import registry
 from fvm_core.pipeline.estimator_costs import added_seconds
-from fvm_core.pipeline.run_folder import RunFolder
-from ui import frame, run_settings, starting, wording
+from fvm_core.runs.run_folder import RunFolder
+from ui import frame, identity, run_settings, signed_in, starting, wording
 
 
 def draw(run: RunFolder) -> None:
@@ -28,7 +27,9 @@ def draw(run: RunFolder) -> None:
     seconds = added_seconds(run, chosen, figures)
     if seconds is not None:
         st.caption(f"Takes about {wording.duration(seconds)} at the pace of this run.")
-    if st.button("Compute", key="compute-more"):
+    closed = signed_in.reserved("start runs")
+    if st.button("Compute", key="compute-more", disabled=closed):
+        identity.need_owner("start runs")
         run.add_estimators(chosen, figures=figures)
         starting.resume(run)
         frame.go("run")
@@ -37,17 +38,26 @@ def draw(run: RunFolder) -> None:
 def possible(run: RunFolder) -> tuple[list[str], str]:
     """What can still be computed, and why something can't."""
     config, there = run.config, {one.name for one in descriptions(run.path) if one.seconds is not None}
-    names = [
-        name for name in ESTIMATOR_NAMES if name not in there and OWN_SOLVERS.get(name) != config.tune.solver
+    kinds = [kind for kind in registry.loadable()[0].values() if kind.name not in there]
+    checkpoints = any(run.checkpoints.glob("epoch_*.safetensors"))
+    names, reasons = [], {}
+    for kind in kinds:
+        reason = kind.why_not(config, checkpoints=checkpoints)
+        if reason:
+            reasons.setdefault(kind.needs_checkpoints(), []).append(kind.title)
+        elif not kind.is_own(config):
+            names.append(kind.name)
+    words = {
+        True: "checkpoints of training, which this run has not kept",
+        False: "a run that trains its model",
+    }
+    left_out = [
+        f"{_listed(titles)} {'need' if len(titles) > 1 else 'needs'} {words[needed]}: name "
+        f"{'them' if len(titles) > 1 else 'it'} when you start a run."
+        for needed, titles in reasons.items()
     ]
-    reasons = []
-    if not any(run.checkpoints.glob("epoch_*.safetensors")):
-        names = [name for name in names if name not in NEED_CHECKPOINTS]
-        reasons.append(
-            "TracIn and the starred scores need checkpoints of training, which this run has not kept: name "
-            "them when you start a run."
-        )
-    if not config.train.epochs and "confident" in names:
-        names.remove("confident")
-        reasons.append("Out-of-fold confident learning needs a run that trains its model.")
-    return names, " ".join(reasons)
+    return names, " ".join(left_out)
+
+
+def _listed(titles: list[str]) -> str:
+    return " and ".join(filter(None, [", ".join(titles[:-1]), titles[-1]]))

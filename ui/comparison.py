@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
 import streamlit as st
 
 from fvm_core.comparison import agreement as agreeing
@@ -14,9 +11,8 @@ from fvm_core.comparison import evidence
 from fvm_core.comparison.choice import chosen
 from fvm_core.comparison.collect import Scored, against_truth, collect, planted_wrong, truth
 from fvm_core.metrics import detection
-from fvm_core.pipeline.figures import FIGURES
-from fvm_core.pipeline.run_folder import RunFolder
 from fvm_core.review.summary import RankingCurves, box_statistics, roc_and_pr_curves
+from fvm_core.runs.run_folder import RunFolder
 from ui import results
 
 
@@ -148,10 +144,9 @@ def over_epochs(run: RunFolder) -> pd.DataFrame | None:
 
 @st.cache_data(max_entries=8, show_spinner=False)
 def _over_epochs(path: str, version: tuple) -> pd.DataFrame | None:
-    file = Path(path) / FIGURES / "epochs.parquet"
-    if not file.exists():
+    table = RunFolder(path).figure("epochs.parquet")
+    if table is None:
         return None
-    table = pq.read_table(file).to_pandas()
     table["roc_auc"] = [_area(path, *pair) for pair in zip(table["suspicion"], table["planted"], strict=True)]
     found = table[["epoch", "title", "roc_auc", "val_accuracy"]].dropna()
     return found if len(found) else None
@@ -199,8 +194,7 @@ def _clean_boxes(path: str, version: tuple) -> tuple[pd.DataFrame, pd.DataFrame]
 
 
 def _steps(path: str) -> pd.DataFrame | None:
-    file = Path(path) / FIGURES / "steps.parquet"
-    return pq.read_table(file).to_pandas() if file.exists() else None
+    return RunFolder(path).figure("steps.parquet")
 
 
 def _area(path: str, suspicion: np.ndarray, planted_suspicion: np.ndarray | None) -> float:

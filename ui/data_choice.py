@@ -9,8 +9,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import streamlit as st
 
+from fvm_core.access import places
 from fvm_core.data import DatasetSpec
-from ui import catalog, uploads
+from ui import catalog, identity, paths, uploads
 
 PATH, UPLOAD, DIGITS = "Path", "Upload", "Digits demo"
 
@@ -49,6 +50,7 @@ def choose(part: Part) -> DatasetSpec | None:
     source = _source(part, kind)
     if not source:
         return None
+    source = places.allowed_source(source)
     columns = {} if kind == DIGITS else _columns(part, source)
     with st.container(horizontal=True):
         limit = st.number_input(
@@ -86,22 +88,25 @@ def _source(part: Part, kind: str) -> str:
     if kind == DIGITS:
         return "digits"
     if kind == PATH:
-        return st.text_input(
+        return paths.ask_source(
             "Path on this machine",
             key=f"{part.key}-path",
             bind="query-params",
             placeholder=part.placeholder,
             help="A folder with one folder of images for each class, a .csv or .tsv with paths and labels, "
-            "a .parquet, a .npz, or cifar10:FOLDER, cifar100:FOLDER.",
-        ).strip()
+            "a .parquet, a .npz, or cifar10:FOLDER, cifar100:FOLDER. A relative path begins in the folder in "
+            "which the app was started.",
+        )
     file = st.file_uploader(
         "File",
         type=uploads.TYPES,
         key=f"{part.key}-file",
-        help="A zip holds one folder of images for each class. Larger data: give its path instead.",
+        help="A zip holds one folder of images for each class. " + uploads.LIMITS + " Larger data: give its "
+        "path instead.",
     )
     if file is None:
         return ""
+    identity.need_owner("upload files")
     return str(uploads.keep(file, file.name, catalog.workspace().datasets))
 
 
@@ -142,7 +147,10 @@ def _column_names(source: str) -> list[str]:
         except (OSError, ValueError):
             return []  # the reader says what is wrong with the file
     if path.suffix.lower() in (".csv", ".tsv"):
-        with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
-            line = next(csv.reader(file, delimiter="\t" if path.suffix.lower() == ".tsv" else ","), [])
+        try:
+            with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
+                line = next(csv.reader(file, delimiter="\t" if path.suffix.lower() == ".tsv" else ","), [])
+        except (OSError, csv.Error):
+            return []
         return [name for name in line if name]
     return []

@@ -5,17 +5,18 @@ from __future__ import annotations
 import hashlib
 import re
 import tempfile
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 import streamlit as st
 
-from fvm_core.pipeline.run_folder import RunFolder
+from fvm_core.pipeline import data_changes
 from fvm_core.review.decisions import DecisionStore
 from fvm_core.review.export import audit_table, export_bytes, export_table, write_audit
-from ui import catalog, results, settings
+from fvm_core.review.spreadsheet import spreadsheet_safe
+from fvm_core.runs.run_folder import RunFolder
+from ui import catalog, guards, results, settings
 
 FORMATS = {"CSV": "csv", "JSONL": "jsonl", "Parquet": "parquet"}
 MIME = {"csv": "text/csv", "jsonl": "application/jsonl", "parquet": "application/vnd.apache.parquet"}
@@ -41,22 +42,35 @@ def table(run: RunFolder, above: float | None, only_decided: bool) -> pd.DataFra
     return _table(str(run.path), results.version(run), revision, above, only_decided)
 
 
-def download(run: RunFolder, above: float | None, only_decided: bool, kind: str) -> File:
+def download(
+    run: RunFolder, above: float | None, only_decided: bool, kind: str, for_spreadsheets: bool = False
+) -> File:
     """The export in one of `FORMATS`."""
     revision = results.store().revision(run.id)
-    return _download(str(run.path), results.version(run), revision, above, only_decided, kind)
+    options = (above, only_decided, kind, for_spreadsheets)
+    return _download(str(run.path), results.version(run), revision, *options)
 
 
-def audit(run: RunFolder) -> File:
+def audit(run: RunFolder, for_spreadsheets: bool = False) -> File:
     """Every event, in order, as CSV."""
-    return _audit(str(run.path), results.store().revision(run.id), catalog.workspace().database)
+    revision = results.store().revision(run.id)
+    return _audit(str(run.path), revision, catalog.workspace().database, for_spreadsheets)
+
+
+def changed_data(run: RunFolder) -> str | None:
+    """What has changed in the data since the run; looked at once a minute."""
+    return _changed_data(str(run.path), results.version(run))
+
+
+@st.cache_data(max_entries=16, ttl=60, show_spinner="Looking whether the data is as it was …")
+def _changed_data(path: str, version: int) -> str | None:
+    return data_changes.warning(RunFolder(path))
 
 
 def remember(run: RunFolder) -> None:
     """Note that the run was exported, for the list of runs."""
-    home = catalog.workspace()
-    exported = settings.read(home)["exported"]
-    settings.update(home, exported={**exported, run.id: time.time()})
+    with guards.told_errors():  # the file is there; only the list of runs does not know it
+        settings.remember_export(catalog.workspace(), run.id)
 
 
 @st.cache_resource(max_entries=2, show_spinner="Putting the labels together …")
@@ -67,15 +81,23 @@ def _table(path: str, version: int, revision: int, above: float | None, only_dec
 
 @st.cache_data(max_entries=4, show_spinner="Writing the file …")
 def _download(
-    path: str, version: int, revision: int, above: float | None, only_decided: bool, kind: str
+    path: str,
+    version: int,
+    revision: int,
+    above: float | None,
+    only_decided: bool,
+    kind: str,
+    for_spreadsheets: bool,
 ) -> File:
-    data = export_bytes(_table(path, version, revision, above, only_decided), kind)
+    table = _table(path, version, revision, above, only_decided)
+    data = export_bytes(spreadsheet_safe(table) if for_spreadsheets else table, kind)
     return File(f"{_stem(path)}-cleaned-{_digest(data)}.{kind}", data)
 
 
 @st.cache_data(max_entries=4, show_spinner=False)
-def _audit(path: str, revision: int, database: str) -> File:
+def _audit(path: str, revision: int, database: str, for_spreadsheets: bool) -> File:
     events = audit_table(RunFolder(path), DecisionStore(database))
+    events = spreadsheet_safe(events) if for_spreadsheets else events
     with tempfile.TemporaryDirectory() as folder:
         data = write_audit(events, Path(folder) / "audit.csv").read_bytes()
     return File(f"{_stem(path)}-audit-{_digest(data)}.csv", data)

@@ -7,24 +7,30 @@ from pathlib import Path
 
 import streamlit as st
 
+from fvm_core.access import places
 from fvm_core.comparison.external import External, add_external, read_external, remove_external
 from fvm_core.comparison.results import descriptions
 from fvm_core.errors import SaltflatError
-from fvm_core.pipeline.run_folder import RunFolder
-from ui import guards, wording
+from fvm_core.runs.run_folder import RunFolder
+from ui import guards, identity, paths, wording
 
 KINDS = ["csv", "tsv", "parquet", "npy"]
 
 
 def draw(run: RunFolder) -> None:
     """The file, its columns, the preview and the button; then what has joined, with a way out."""
+    if not identity.is_owner():
+        st.caption(identity.why_not("let other scores join"))
+        return
     with st.expander("Scores or probabilities of another tool", key="external"):
         st.caption(
             "A .csv, .tsv or .parquet with a column of ids, and either scores or one probability a class "
             "(pred_probs); or an .npy with a row a sample, in this run's order."
         )
         file = st.file_uploader("File", KINDS, key="external-file")
-        path = st.text_input("Or its path on this machine", key="external-path").strip()
+        path = None
+        with guards.told_errors():
+            path = paths.ask("Or its path on this machine", key="external-path")
         left, middle, right = st.columns(3)
         id_column = left.text_input("Column of ids", placeholder="id", key="external-id").strip()
         column = middle.text_input(
@@ -33,13 +39,14 @@ def draw(run: RunFolder) -> None:
         end = right.selectbox(
             "Suspicious end", ["high", "low"], index=None, placeholder="by name", key="external-end"
         )
-        if file is not None or path:
+        if file is not None or path is not None:
             try:
                 with tempfile.TemporaryDirectory() as folder:
-                    place = Path(path).expanduser()
                     if file is not None:
                         place = Path(folder) / Path(file.name).name
                         place.write_bytes(file.getvalue())
+                    else:
+                        place = places.allowed(path)
                     found = read_external(
                         run,
                         place,

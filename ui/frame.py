@@ -8,10 +8,12 @@ from pathlib import Path
 import streamlit as st
 
 from fvm_core.jobs.queue import JobQueue
-from ui import catalog, results, theme, wording
+from ui import catalog, identity, outbox, results, theme, wording
 from ui.catalog import STATE_WORDS, Card
 
 ASSETS = Path(__file__).resolve().parents[1] / "assets"
+SHOWING_DECISIONS = ("start", "compare", "export")
+"""Screens that are drawn again when decisions that were still on their way are on disk."""
 ESTIMATORS = {"fvm": "FVM", "vm": "VM"}
 
 
@@ -22,7 +24,7 @@ def draw(screens: dict[str, object], screen: object) -> None:
     st.html(theme.style())
     JobQueue(catalog.workspace()).reconcile()
     runs = catalog.cards()
-    chosen = catalog.current()
+    chosen = catalog.current(runs)
     st.session_state["_card"] = chosen
     if chosen and st.query_params.get("run") != chosen.key:
         st.query_params["run"] = chosen.key
@@ -30,6 +32,7 @@ def draw(screens: dict[str, object], screen: object) -> None:
     with st.sidebar:
         _brand()
         _switcher(runs, chosen)
+        st.session_state["_waiting"] = outbox.sign(signed_in(), tell=name in SHOWING_DECISIONS)
         with st.container(key="screens", gap=None):
             for page in screens.values():
                 st.page_link(page, width="stretch", query_params={"run": chosen.key} if chosen else None)
@@ -47,6 +50,16 @@ def go(screen: str, **parameters: str) -> None:
     chosen = card()
     named = {"run": chosen.key} if chosen else {}
     st.switch_page(st.session_state["_screens"][screen], query_params={**named, **parameters})
+
+
+def signed_in() -> str | None:
+    """The person's name where there is a sign-in."""
+    return identity.signed_in_name()
+
+
+def unsaved() -> int:
+    """Decisions of this browser that are not on disk yet."""
+    return st.session_state.get("_waiting", 0)
 
 
 def heading(title: str, text: str = "") -> None:
@@ -68,8 +81,9 @@ def _switcher(runs: list[Card], chosen: Card | None) -> None:
         return
     by_key = {run.key: run for run in runs}
 
-    if st.session_state.get("_run_shown") != chosen.key:  # the address bar says so, not the switch
-        st.session_state["_run_shown"] = st.session_state["_run_switch"] = chosen.key
+    shown = chosen.key if chosen else None
+    if st.session_state.get("_run_shown", "") != shown:  # the address bar says so, not the switch
+        st.session_state["_run_shown"] = st.session_state["_run_switch"] = shown
     st.selectbox(
         "Run",
         list(by_key),
@@ -77,7 +91,11 @@ def _switcher(runs: list[Card], chosen: Card | None) -> None:
         # Two runs may have one name, and Streamlit tells options apart by what they look like.
         format_func=dict(zip(by_key, _distinct_names(runs), strict=True)).get,
         on_change=_switch,
+        index=0 if chosen else None,
+        placeholder="Choose a run",
     )
+    if chosen is None:
+        return
     created = wording.moment(chosen.info.get("created", 0))
     st.html(f'<div class="sf-under">{state_html(chosen)} · {wording.in_html(created)}</div>')
 
@@ -85,7 +103,8 @@ def _switcher(runs: list[Card], chosen: Card | None) -> None:
 def _switch() -> None:
     """Name the other run in the address bar; the filters stay, they are as useful for that run."""
     st.query_params.pop("page", None)
-    st.query_params["run"] = st.session_state["_run_switch"]
+    if st.session_state["_run_switch"]:  # the choice can be cleared while the address names no run
+        st.query_params["run"] = st.session_state["_run_switch"]
 
 
 def _distinct_names(runs: list[Card]) -> list[str]:
@@ -107,6 +126,8 @@ def facts(run: Card) -> list[str]:
         found.append(wording.count(run.info["samples"], "sample"))
     if "classes" in run.info:
         found.append(wording.count(len(run.info["classes"]), "class", "classes"))
+    if run.broken:
+        return found
     config = run.folder.config
     vm = config.tune.solver == "sgd"
     found.append("VM" if vm else f"{ESTIMATORS[config.score.estimator]} ({config.tune.solver.upper()})")
@@ -127,7 +148,7 @@ def _line(screen: str, run: Card) -> None:
 
 def next_step(screen: str, run: Card) -> tuple[str, str] | None:
     """Screen and words of the one next step, None where the screen itself holds it."""
-    if run.has_scores:
+    if run.has_scores and not run.broken:
         if screen in ("run", "scores", "compare"):
             return "review", "Review"
         return ("export", "Export") if screen == "review" else None

@@ -1,57 +1,44 @@
-"""The image grid as a component: what it is given, and what it sends back."""
+"""The image grid as a component: what it is given, and what it asks for. Decisions don't come this way:
+they go to `ui.decision_route`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
+from dataclasses import asdict
 
 import numpy as np
 import streamlit as st
 
-from fvm_core.pipeline.run_folder import RunFolder
-from fvm_core.review.queue import ReviewTable
-from ui import results
-
-ASSETS = Path(__file__).resolve().parents[1] / "assets"
-
-
-def _read(name: str) -> str:
-    return (ASSETS / name).read_text(encoding="utf-8")
-
+from fvm_core.review.queue import QueueFilter, ReviewTable
+from fvm_core.runs.run_folder import RunFolder
+from ui import assets, results, review_view, wording
+from ui.review_pages import Page
 
 _grid = st.components.v2.component(
-    "saltflat_grid",
-    html=_read("grid.html"),
-    css=_read("grid.css"),
-    js=_read("grid.js").replace("//#include grid_evidence.js", _read("grid_evidence.js")),
+    "saltflat_grid", html=assets.text("grid.html"), css=assets.text("grid.css"), js=assets.text("grid.js")
 )
-_status = st.components.v2.component("saltflat_grid_status", js=_read("grid_status.js"))
+_status = st.components.v2.component("saltflat_grid_status", js=assets.text("grid_status.js"))
 
 
-def mount(page: dict, turn: Callable[[], None]) -> tuple[list[dict], int | None]:
+def mount(page: dict, turn: Callable[[], None]) -> int | None:
     """Draw a page of tiles.
 
     Args:
         page: from `page_data`.
-        turn: called when the person asks for the next or previous page; the number of pages to move
-            is in the component's state as `turn`.
+        turn: called when the person asks for another page; what they ask is in the component's state as
+            `page`: `{"queue", "page"}`.
 
     Returns:
-        The commands that the browser holds as not yet confirmed, and the row whose evidence is open.
+        The row whose evidence is open.
     """
-    sent = _grid(
-        key="grid",
-        data=page,
-        on_commands_change=_nothing,
-        on_turn_change=turn,
-        on_look_change=_nothing,
-    )
-    commands, look = sent.get("commands"), sent.get("look")
-    return commands if isinstance(commands, list) else [], look if isinstance(look, int) else None
+    sent = _grid(key="grid", data=page, on_page_change=turn, on_look_change=_nothing)
+    look = sent.get("look")
+    return look if type(look) is int else None
 
 
-def confirm(status: dict) -> None:
-    """Tell the grid what is on disk."""
+def count(status: dict) -> None:
+    """Tell the grid how many samples of the queue were decided when the script ran."""
     _status(key="grid-status", data=status, height=1)
 
 
@@ -60,22 +47,30 @@ def enlarge(row: int, source: str | None) -> None:
     _status(key="grid-look", data={"look": {"row": row, "src": source}}, height=1)
 
 
-def page_data(run: RunFolder, table: ReviewTable, rows: np.ndarray, session: str, empty: str) -> dict:
+def page_data(
+    run: RunFolder,
+    table: ReviewTable,
+    page: Page,
+    wanted: QueueFilter,
+    signed_in: str | None,
+    empty: str,
+) -> dict:
     """Everything that the browser needs for a page: images as data addresses, labels, evidence.
 
     Args:
         run: where thumbnails, alternatives and trajectories come from.
         table: the run's scores.
-        rows: row numbers on the page, at most about 100.
-        session: names this server session, so that an undo is never repeated after a reconnection.
+        page: the rows, at most about 100, and where they are in the queue.
+        wanted: the filter behind the queue.
+        signed_in: the person's name where there is a sign-in.
         empty: what to say when there are no rows.
     """
-    more = results.details(run, rows)
+    more = results.details(run, page.rows)
     images = results.thumbnails(run)
     steps, values = results.trajectory(run)
     names = (*table.classes, None)
     tiles = []
-    for place, row in enumerate(rows.tolist()):
+    for place, row in enumerate(page.rows.tolist()):
         sample = more.iloc[place]
         tiles.append(
             {
@@ -92,11 +87,22 @@ def page_data(run: RunFolder, table: ReviewTable, rows: np.ndarray, session: str
                 "path": [_number(value) for value in values[:, row]],
             }
         )
-    page_id = f"{run.path.name}-{results.version(run)}-{hash(rows.tobytes()) & 0xFFFFFFFFFFFF:x}"
+    ranking = review_view.ranking_of(run)
+    shown = dict(zip(table.classes, wording.distinct(table.classes), strict=True))
     return {
-        "page_id": page_id,
-        "session": session,
+        "page_id": f"{run.id}-{ranking}-{hash(page.rows.tobytes()) & 0xFFFFFFFFFFFF:x}",
+        "run": run.id,
+        "data": review_view.data_of(run),
+        "ranking": ranking,
+        "filter": {**asdict(wanted), "rows": list(wanted.rows)},
+        "queue": page.queue,
+        "page": page.number,
+        "pages": page.pages,
+        "first": page.first,
+        "queue_size": page.total,
+        "signed_in": signed_in,
         "classes": list(table.classes),
+        "names": {label: name for label, name in shown.items() if label != name},
         "steps": steps.tolist(),
         "tiles": tiles,
         "empty": empty,

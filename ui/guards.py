@@ -9,18 +9,30 @@ from typing import NoReturn
 
 import streamlit as st
 
-from fvm_core.errors import SaltflatError
-from ui import frame, wording
+from fvm_core.errors import PLACES, SaltflatError, words_of_place
+from ui import catalog, damaged, error_log, frame, wording
 from ui.catalog import Card
 
 
 @contextmanager
 def told_errors() -> Iterator[None]:
-    """Show a `SaltflatError` as a box with its own words instead of a traceback."""
+    """Show errors as a box instead of a traceback: a `SaltflatError`, and a place that can't be written, in
+    their own words, others by their kind.
+
+    The one place in the app where every error is caught: what nobody foresaw goes to a log file, and the
+    frame around it stays.
+    """
     try:
         yield
     except SaltflatError as error:
         tell(error)
+    except OSError as error:
+        if error.errno in PLACES:
+            tell(SaltflatError(words_of_place(error)))
+        else:
+            error_log.tell(error)
+    except Exception as unforeseen:
+        error_log.tell(unforeseen)
 
 
 def fragment(run_every: float | None = None) -> Callable[[Callable[[], None]], Callable[[], None]]:
@@ -45,17 +57,55 @@ def tell(error: SaltflatError) -> None:
 def need_run(promise: str) -> Card:
     """The chosen run, or a page that says what this screen will show and how to get a run.
 
+    A run with damaged files is shown as far as that goes, below a box that names them.
+
     Args:
         promise: one sentence on what the screen shows once there is a run.
     """
     card = frame.card()
+    if card is None and catalog.wanted():
+        _unknown(catalog.wanted())
     if card is None:
         _waiting(
             "No run yet",
             promise,
             [("data", "Clean my dataset", True), ("start", "Try the demo first", False)],
         )
+    if card.damage:
+        damaged.box(card)
+    if card.broken:
+        st.stop()
     return card
+
+
+def _unknown(key: str) -> NoReturn:
+    """The address names a run that is not there: say so, and offer those that are."""
+    runs = catalog.cards()
+    st.subheader("There is no such run", anchor=False)
+    st.markdown(
+        f"The address names the run “{wording.in_markdown(key)}”, and there is none of that name here: it "
+        "was deleted or moved, it belongs to another machine, or the address has a slip."
+    )
+    close = catalog.closest(key, runs)
+    others = [card for card in runs if card not in close]
+    if close:
+        st.caption("Did you mean:")
+        _choices(close)
+    if others:
+        st.caption("The newest runs:" if not close else "Or another one:")
+        _choices(others[:8])
+    with st.container(horizontal=True):
+        if st.button("All runs", key="way-start"):
+            frame.go("start")
+    st.stop()
+
+
+def _choices(runs: list[Card]) -> None:
+    for card in runs:
+        words = f"{wording.in_markdown(card.name)} · {catalog.STATE_WORDS[card.state]}"
+        if st.button(words, key=f"choose-{card.key}"):
+            st.query_params["run"] = card.key
+            st.rerun()
 
 
 def need_scores(promise: str) -> Card:

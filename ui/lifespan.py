@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import os
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from streamlit import config
 
+from fvm_core.access import rules as access_rules
+from fvm_core.atomic import sweep
 from fvm_core.jobs.queue import JobQueue
 from fvm_core.workspace import Workspace
+from ui.gate import origins
 
 ROUTER = Path(__file__).with_name("router.py")
 
@@ -19,11 +22,17 @@ ROUTER = Path(__file__).with_name("router.py")
 async def lifespan(_app: object) -> AsyncIterator[None]:
     """Set the state of runs whose worker died while no server was up, and start those that wait.
 
-    `SALTFLAT_ALLOWED_HOSTS` holds names of this machine, besides those in `.streamlit/config.toml`, under
-    which a browser may reach it: `saltflat app --host` knows them.
+    Streamlit looks at the Host of its WebSocket too; it is told the names that the door lets in.
     """
-    named = os.environ.get("SALTFLAT_ALLOWED_HOSTS", "").split()
-    allowed = {*config.get_option("server.allowedHosts"), *named}
-    config.set_option("server.allowedHosts", sorted(allowed))
-    JobQueue(Workspace.default()).reconcile()
+    workspace = Workspace.default()
+    rules = access_rules.read(workspace)
+    config.set_option("server.allowedHosts", sorted(origins.allowed_hosts(rules.hosts)))
+    config.set_option("client.allowedOrigins", [])
+    for folder in (workspace.cache, workspace.datasets):
+        sweep(folder)
+    JobQueue(workspace).reconcile()
+    # Streamlit turns uvicorn's log of addresses on again; they hold what OIDC providers send.
+    access = logging.getLogger("uvicorn.access")
+    access.handlers.clear()
+    access.propagate = False
     yield

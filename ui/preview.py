@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import base64
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import streamlit as st
 
+from fvm_core.access import places
 from fvm_core.config import RunConfig
 from fvm_core.data import DatasetSpec, ImageDataset, Problem, open_spec
 from fvm_core.data.problems import find_problems
-from fvm_core.data.sources import file_stamp
+from fvm_core.data.sources import FileImages, file_stamp
 from fvm_core.data.thumbnails import encode_thumbnail
 from fvm_core.errors import SaltflatError, UnreadableImage
 from fvm_core.pipeline.estimate import Estimate, estimate
@@ -27,12 +29,17 @@ LOOK_AT_ONCE = 5000
 
 def opened(spec: DatasetSpec) -> ImageDataset:
     """The dataset; opened again only when the settings or the file have changed."""
-    return _opened(spec, file_stamp(Path(spec.source).expanduser()))
+    spec = replace(spec, source=places.allowed_source(spec.source))
+    folders = tuple(map(str, places.roots())) if places.restricted() else ()
+    return _opened(spec, file_stamp(Path(spec.source).expanduser()), folders)
 
 
 @st.cache_resource(max_entries=4, show_spinner="Opening the dataset …")
-def _opened(spec: DatasetSpec, stamp: str) -> ImageDataset:
-    return open_spec(spec)
+def _opened(spec: DatasetSpec, stamp: str, folders: tuple[str, ...]) -> ImageDataset:
+    dataset = open_spec(spec)
+    if folders and isinstance(dataset.images, FileImages):
+        places.check_files(path for path in dataset.images.paths if path)
+    return dataset
 
 
 def classes(train: ImageDataset, val: ImageDataset | None) -> None:

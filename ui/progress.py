@@ -7,7 +7,7 @@ import time
 import streamlit as st
 
 from fvm_core.jobs.queue import JobQueue
-from fvm_core.pipeline.run_folder import STAGES
+from fvm_core.runs.run_folder import STAGES
 from ui import wording
 from ui.catalog import Card
 

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import base64
 import io
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 import streamlit as st
 
 from fvm_core.comparison import choice
 from fvm_core.data import ImageDataset, open_spec
 from fvm_core.data.thumbnails import MAX_SIDE, Thumbnails
-from fvm_core.errors import SaltflatError
-from fvm_core.pipeline.run_folder import RunFolder
+from fvm_core.errors import DamagedFile, SaltflatError
 from fvm_core.review import summary
 from fvm_core.review.decisions import DecisionStore
 from fvm_core.review.queue import COLUMNS, ReviewTable
+from fvm_core.runs.run_folder import RunFolder
 from ui import catalog
 
 LARGE = 640
@@ -31,9 +29,9 @@ def version(run: RunFolder) -> int:
     """Changes whenever the scores are written or another is chosen: it names everything cached here."""
     try:
         return (run.path / "scores.parquet").stat().st_mtime_ns + choice.stamp(run)
-    except FileNotFoundError:
+    except OSError:
         raise SaltflatError(
-            f"{run.path / 'scores.parquet'} is gone. Choose another run, or run it again."
+            f"{run.path / 'scores.parquet'} is gone. Choose another run, or repair this one."
         ) from None
 
 
@@ -63,9 +61,13 @@ def trajectory(run: RunFolder) -> tuple[np.ndarray, np.ndarray]:
 
 
 def thumbnails(run: RunFolder) -> Thumbnails | None:
-    """The run's small images, None if they were not made."""
+    """The run's small images, None if they were not made or are damaged: labels can be judged without."""
     folder = run.path / "thumbnails"
-    return _thumbnails(str(folder), version(run)) if folder.is_dir() else None
+    files = tuple((path.name, path.stat().st_mtime_ns) for path in sorted(folder.glob("*")))
+    try:
+        return _thumbnails(str(folder), files) if folder.is_dir() else None
+    except DamagedFile:
+        return None
 
 
 def picture(run: RunFolder, row: int) -> str | None:
@@ -118,15 +120,13 @@ def default_above(run: RunFolder) -> float:
 @st.cache_resource(max_entries=4, show_spinner="Reading the scores …")
 def _table(path: str, version: int) -> ReviewTable:
     run = RunFolder(path)
-    known = set(pq.read_schema(Path(path) / "scores.parquet").names)
-    columns = COLUMNS + (["true_label"] if "true_label" in known else [])
+    columns = COLUMNS + (["true_label"] if run.has_column("true_label") else [])
     return ReviewTable.from_scores(choice.read_scores(run, columns), run.info.get("classes", []))
 
 
 @st.cache_resource(max_entries=2, show_spinner=False)
 def _details(path: str, version: int) -> pa.Table:
-    columns = ["id", "path", "alternatives", "influence"]
-    return pq.read_table(Path(path) / "scores.parquet", columns=columns)
+    return RunFolder(path).score_columns(["id", "path", "alternatives", "influence"])
 
 
 @st.cache_resource(max_entries=2, show_spinner=False)
@@ -135,7 +135,7 @@ def _trajectory(path: str, version: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
-def _thumbnails(path: str, version: int) -> Thumbnails:
+def _thumbnails(path: str, files: tuple) -> Thumbnails:
     return Thumbnails(path)
 
 

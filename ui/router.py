@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parents[1]
 if str(ROOT) not in sys.path:  # Streamlit puts this file's own folder there, not the one above
     sys.path.append(str(ROOT))
 
-from ui import frame, guards  # noqa: E402
+from ui import frame, guards, signed_in  # noqa: E402
 
 st.set_page_config(
     page_title="Saltflat",
@@ -32,5 +32,7 @@ SCREENS = {
 
 screen = st.navigation(list(SCREENS.values()), position="hidden")
 with guards.told_errors():
+    signed_in.check()
     frame.draw(SCREENS, screen)
+    signed_in.draw()
     screen.run()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from fvm_core.config import (
     DEVICES,
-    ESTIMATOR_NAMES,
     CompareConfig,
     ModelConfig,
     RunConfig,
@@ -16,8 +17,10 @@ from fvm_core.config import (
     TrainConfig,
     TuneConfig,
 )
+from fvm_core.estimators import Estimator, Setting, registry
+from fvm_core.estimators.setting import Value
 from fvm_core.models.build import model_names
-from fvm_core.pipeline.estimators import entry
+from ui import paths, wording
 
 COMMON_MODELS = ["auto", "small_cnn", "resnet18", "resnet34"]
 SOLVER_WORDS = {
@@ -40,17 +43,17 @@ def model() -> ModelConfig:
         bind="query-params",
         help="auto takes a small CNN for tiny images and ResNet-18 above. The paper uses ResNet-34.",
     )
-    checkpoint = st.text_input(
+    checkpoint = paths.ask(
         "Checkpoint with trained weights",
         key="checkpoint",
         bind="query-params",
         placeholder="none: the model is trained first",
         help="A .pt or .pth state dict, or .safetensors. It is read without running code from it.",
-    ).strip()
+    )
     pretrained = False
     if name not in ("auto", "small_cnn") and not checkpoint:
         pretrained = st.toggle("Start from ImageNet weights", key="pretrained", bind="query-params")
-    return ModelConfig(name=name, checkpoint=checkpoint, pretrained=pretrained)
+    return ModelConfig(name=name, checkpoint=str(checkpoint or ""), pretrained=pretrained)
 
 
 def settings(config: RunConfig) -> RunConfig:
@@ -142,7 +145,10 @@ def settings(config: RunConfig) -> RunConfig:
 def _comparison() -> CompareConfig:
     """The folded settings of the scores that stand beside the run's own."""
     with st.expander("Compare with other scores", key="comparison"):
-        names = estimator_choice("estimators", list(ESTIMATOR_NAMES))
+        kinds, faults = registry.loadable()
+        names = estimator_choice("estimators", list(kinds))
+        for reason in faults.values():
+            st.caption(wording.in_markdown(reason))
         left, right = st.columns(2)
         planted = left.number_input(
             "Planted wrong labels",
@@ -167,30 +173,23 @@ def _comparison() -> CompareConfig:
             placeholder="where needed",
             help="Of training, evenly spaced. TracIn and the starred scores need them from the start.",
         )
-        members = left.number_input(
-            "Members of GEX's ensemble",
-            2,
-            64,
-            value=32,
-            key="members",
-            bind="query-params",
-            help="Each is tuned by itself. Paper: 32.",
-        )
-        figures = right.toggle(
+        figures = left.toggle(
             "The paper's figures",
             key="figures",
             bind="query-params",
             help="Scores over training and tuning: every kept checkpoint and saved step is scored with the "
             "standard influence too (figures 2 and 3).",
         )
+        own = estimator_settings([registry.find(name) for name in names])
     return CompareConfig(
-        estimators=tuple(names), planted=planted, checkpoints=kept, members=members, figures=figures
+        estimators=tuple(names), planted=planted, checkpoints=kept, figures=figures, settings=own
     )
 
 
-def estimator_choice(key: str, names: list[str]) -> list[str]:
+def estimator_choice(key: str, names: Sequence[str]) -> list[str]:
     """A choice of several estimators by title, with what each costs below."""
-    titles = {name: entry(name).title for name in names}
+    kinds = {name: registry.find(name) for name in names}
+    titles = {name: kind.title for name, kind in kinds.items()}
     chosen = st.multiselect(
         "Scores beside the influence",
         names,
@@ -201,8 +200,37 @@ def estimator_choice(key: str, names: list[str]) -> list[str]:
         help="All are computed on the same samples from the same model, and stand side by side on Compare.",
     )
     for name in chosen:
-        st.caption(f"{titles[name]}: {entry(name).cost}.")
+        st.caption(f"{titles[name]}: {kinds[name].cost}.")
     return chosen
+
+
+def estimator_settings(kinds: Sequence[type[Estimator]]) -> dict[str, Value]:
+    """A field for everything that the chosen estimators let people set."""
+    declared = {one.name: one for kind in kinds for one in kind.settings}
+    columns = st.columns(2) if declared else ()
+    return {one.name: _field(columns[number % 2], one) for number, one in enumerate(declared.values())}
+
+
+def _field(where: DeltaGenerator, one: Setting) -> Value:
+    about = {"key": _key(one.name), "bind": "query-params", "help": one.help}
+    if one.choices:
+        words = dict(one.choices)
+        options = list(words)
+        return where.selectbox(one.title, options, options.index(one.default), format_func=words.get, **about)
+    if isinstance(one.default, bool):
+        return where.toggle(one.title, one.default, **about)
+    if isinstance(one.default, str):
+        return where.text_input(one.title, one.default, **about)
+    kind = type(one.default)
+    fine = {"step": 1} if kind is int else {"step": one.default / 10 or 0.01, "format": "%.3f"}
+    least = None if one.least is None else kind(one.least)
+    most = None if one.below is None else kind(one.below) - fine["step"]
+    return where.number_input(one.title, least, most, one.default, **fine, **about)
+
+
+def _key(name: str) -> str:
+    """Of a setting's field, and its name in the address."""
+    return name.replace("_", "-")
 
 
 def prefill(config: RunConfig) -> None:
@@ -219,11 +247,12 @@ def prefill(config: RunConfig) -> None:
         "seed": config.seed,
         "device": config.device,
         "map": config.embed,
-        "estimators": list(config.compare.estimators),
+        # A file of somebody's own is run with their rights: it is named in the terminal, never by an address.
+        "estimators": [name for name in config.compare.estimators if name in registry.names()],
         "planted": config.compare.planted,
         "kept": config.compare.checkpoints or None,
-        "members": config.compare.members,
         "figures": config.compare.figures,
+        **{_key(name): value for name, value in config.compare.settings.items()},
     }
     for key, value in values.items():
         if value is not None:

@@ -13,7 +13,7 @@ import numpy as np
 
 from fvm_core.atomic import write_json
 from fvm_core.data.thumbnails import Thumbnails
-from fvm_core.pipeline.run_folder import RunFolder
+from fvm_core.runs.run_folder import RunFolder
 from ui import wording
 
 FILE = Path(__file__).resolve().parents[1] / "assets" / "showcase.json"

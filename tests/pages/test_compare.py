@@ -6,8 +6,8 @@ import pytest
 
 from fvm_core.comparison import choice
 from fvm_core.jobs.queue import JobQueue
-from fvm_core.pipeline.run_folder import RunFolder
 from fvm_core.review.decisions import Decision, DecisionStore
+from fvm_core.runs.run_folder import RunFolder
 from tests.ui import runs
 from tests.ui.app import labels, opened, words
 
@@ -113,7 +113,7 @@ def test_further_scores_are_queued(workspace, finished_run, monkeypatch):
     monkeypatch.setattr(JobQueue, "reconcile", lambda self: None)  # no worker in this test
     run = RunFolder(shutil.copytree(finished_run.path, workspace.runs / "tiny"))
     app = opened(workspace, "compare", "tiny")
-    assert "TracIn and the starred scores need checkpoints" in words(app)
+    assert "TracIn, LiSSA*, DataInf* and EK-FAC* need checkpoints of training" in words(app).replace("\\", "")
     assert "TracIn" not in app.multiselect(key="more").options
     app.session_state["more"] = ["vm"]
     app.run()

@@ -1,6 +1,7 @@
 from fvm_core.review.decisions import Decision, DecisionStore
 from tests.ui import runs
 from tests.ui.app import labels, opened, words
+from ui import exporting
 
 
 def test_empty_running_and_failed(workspace):
@@ -43,3 +44,23 @@ def test_a_file_is_written_and_never_overwritten(workspace, tmp_path):
     assert target.exists()
     app.button(key="write").click().run()
     assert "nothing is overwritten" in app.error[0].value.replace("\\", "")
+
+
+def test_a_file_for_spreadsheets(workspace, tmp_path):
+    run = runs.finished_run(workspace, rename={"5": "=1+1"})
+    scores = run.scores
+    decision = Decision(0, scores["id"][0], "relabel", scores["given_label"][0], "=1+1")
+    DecisionStore(workspace.database).record(run.id, [decision], "@ana")
+    files = {}
+    for sheet in (False, True):
+        app = opened(workspace, "export", run.path.name)
+        app.toggle(key="sheet").set_value(sheet).run()
+        app.text_input(key="target").set_value(str(tmp_path / f"{sheet}.csv")).run()
+        app.button(key="write").click().run()
+        files[sheet] = (tmp_path / f"{sheet}.csv").read_text()
+        audit = exporting.audit(run, sheet).data.decode()
+        assert ('"\'=1+1"' in audit, '"\'@ana"' in audit) == (sheet, sheet)
+    assert '"=1+1"' in files[False] and "'=1+1" not in files[False]
+    assert '"=1+1"' not in files[True] and '"\'=1+1"' in files[True] and '"\'@ana"' in files[True]
+    app.segmented_control(key="format").set_value("Parquet").run()
+    assert not [toggle for toggle in app.toggle if toggle.key == "sheet"]

@@ -8,13 +8,19 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from fvm_core.workspace import Workspace
+from ui.error_log import FILE
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = {path.stem.split("_", 1)[1]: path for path in sorted((ROOT / "pages").glob("*.py"))}
 
 
-def opened(workspace: Workspace, screen: str, run: str | None = None, **parameters: str) -> AppTest:
-    """A screen, run once, with query parameters; `screen` is a file name without its number."""
+def opened(
+    workspace: Workspace, screen: str, run: str | None = None, *, may_fail: bool = False, **parameters: str
+) -> AppTest:
+    """A screen, run once, with query parameters; `screen` is a file name without its number.
+
+    An error that nobody foresaw fails the test, unless it `may_fail`.
+    """
     st.cache_data.clear()
     st.cache_resource.clear()
     app = AppTest.from_file(str(ROOT / "ui" / "router.py"), default_timeout=60)
@@ -28,6 +34,7 @@ def opened(workspace: Workspace, screen: str, run: str | None = None, **paramete
     app.switch_page(f"../pages/{PAGES[screen].name}")
     app.run()
     assert not app.exception, app.exception
+    assert may_fail or not (workspace.path / FILE).exists(), (workspace.path / FILE).read_text()
     return app
 
 

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -28,16 +33,21 @@ def chromium_path() -> str | None:
     return found  # None lets Playwright use its own, and fail if it has none
 
 
-@contextmanager
-def server(home: Path) -> Iterator[str]:
-    """The app on a free port with its own workspace; yields its address."""
+def free_port() -> int:
+    """A port that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+        return probe.getsockname()[1]
+
+
+@contextmanager
+def server(home: Path, port: int | None = None, **environment: str) -> Iterator[str]:
+    """The app on a free port with its own workspace; yields its address."""
+    port = port or free_port()
     process = subprocess.Popen(
         [sys.executable, "-m", "uvicorn", "app:app", "--port", str(port), "--log-level", "warning"],
         cwd=ROOT,
-        env={**os.environ, "SALTFLAT_HOME": str(home)},
+        env={**os.environ, "SALTFLAT_HOME": str(home), **environment},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
@@ -51,17 +61,26 @@ def server(home: Path) -> Iterator[str]:
 
 
 @contextmanager
-def page_at(address: str, **options: object) -> Iterator:
-    """A Chromium page that has loaded an address of the app."""
+def chromium() -> Iterator:
+    """A Chromium without a page."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium_path(), args=ARGUMENTS)
-        page = browser.new_page(viewport={"width": 1440, "height": 900}, **options)
+        yield browser
+        browser.close()
+
+
+@contextmanager
+def page_at(address: str, reviewer: str | None = "ana", **options: object) -> Iterator:
+    """A Chromium page that has loaded an address of the app, in a browser that knows the person's name."""
+    with chromium() as browser:
+        page = browser.new_page(**{"viewport": {"width": 1440, "height": 900}, **options})
+        if reviewer is not None:
+            page.add_init_script(f"localStorage.setItem('saltflat-reviewer', {json.dumps(reviewer)})")
         page.goto(address)
         page.wait_for_selector(READY, timeout=60_000)
         yield page
-        browser.close()
 
 
 def _wait(address: str, process: subprocess.Popen) -> None:
@@ -70,6 +89,10 @@ def _wait(address: str, process: subprocess.Popen) -> None:
         try:
             urllib.request.urlopen(f"{address}/_stcore/health", timeout=2).close()
             return
+        except urllib.error.HTTPError as answer:
+            if answer.code == 401:  # it asks for a sign-in
+                return
+            time.sleep(0.25)
         except OSError:
             time.sleep(0.25)
     raise AssertionError("the server did not start within a minute")
@@ -81,3 +104,18 @@ def wait_for(condition: Callable[[], bool], seconds: float = 15) -> None:
     while not condition():
         assert time.monotonic() < end, "it did not happen in time"
         time.sleep(0.1)
+
+
+@contextmanager
+def serving(folder: Path) -> Iterator[str]:
+    """Somebody else's page on another port of this machine."""
+    handler = partial(_Quiet, directory=str(folder))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as other:
+        Thread(target=other.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{other.server_address[1]}/"
+        other.shutdown()
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_given: object) -> None:
+        """Say nothing."""

@@ -15,8 +15,9 @@ from fvm_core.data import DatasetSpec, open_spec
 from fvm_core.data.thumbnails import Thumbnails
 from fvm_core.database import connect
 from fvm_core.jobs.queue import jobs
-from fvm_core.pipeline.run_folder import RunFolder
+from fvm_core.percentiles import percentiles
 from fvm_core.review.summary import roc_and_pr_curves
+from fvm_core.runs.run_folder import RunFolder
 from fvm_core.workspace import Workspace
 
 STEPS = np.array([0, 60, 120, 180, 240, 300])
@@ -40,14 +41,17 @@ def finished_run(
     limit: int | None = 300,
     truth: bool = True,
     rename: dict[str, str] | None = None,
+    exact: int = 3,
 ) -> RunFolder:
-    """A run with every file of the contract; `rename` gives classes other names."""
+    """A run with every file of the contract; `rename` gives classes other names, and of three alternatives
+    the `exact` best have an influence, as where there are many classes.
+    """
     run = new_run(workspace, name, limit)
     spec = run.config.train_data
     train, val = open_spec(spec), open_spec(run.config.val_data)
     classes = [(rename or {}).get(label, label) for label in train.classes]
     Thumbnails.build(train, run.path / "thumbnails")
-    run.update(samples=len(train), classes=classes, data={"train": spec.source}, problems=[])
+    run.update(samples=len(train), classes=classes, data=_data(train, val), problems=[])
     run.finish("prepare", 0.4)
     probabilities = _probabilities(train, val)
     influence = _influence(probabilities, train.given)
@@ -56,11 +60,18 @@ def finished_run(
     run.finish("curvature", 0.8)
     _write_trajectory(run, influence)
     run.finish("score", 2.5)
-    _write_scores(run, train, classes, probabilities[-1], influence[-1], truth)
+    _write_scores(run, train, classes, probabilities[-1], influence[-1], truth, exact)
     run.log("relabel: done")
     run.finish("relabel", 0.7)
     run.finish("embed", 3.0)
     return run
+
+
+def _data(train, val) -> dict:
+    return {
+        where: {"name": data.name, "samples": len(data), "fingerprint": data.fingerprint()}
+        for where, data in (("train", train), ("val", val))
+    }
 
 
 def with_planted(run: RunFolder) -> RunFolder:
@@ -213,25 +224,24 @@ def _write_trajectory(run: RunFolder, influence: np.ndarray) -> None:
     run.write_table("trajectory.parquet", pa.table({"step": STEPS, "influence": values}))
 
 
-def _write_scores(run, train, classes, probabilities, influence, truth: bool) -> None:
+def _write_scores(run, train, classes, probabilities, influence, truth: bool, exact: int) -> None:
     rows = np.arange(len(train))
     best = np.argsort(-probabilities, axis=1)[:, :3]
     suspicion = influence
-    order = np.argsort(np.argsort(suspicion))
     columns = {
         "id": list(train.ids),
         "path": pa.nulls(len(train), pa.string()),
         "given_label": [classes[k] for k in train.given],
         "influence": influence,
         "suspicion": suspicion,
-        "percentile": 100 * (order + 1) / len(train),
+        "percentile": percentiles(suspicion),
         "suggested_label": [classes[k] for k in best[:, 0]],
         "suggested_influence": influence * 0.02,
         "alternatives": [
             [
                 {
                     "label": classes[k],
-                    "influence": float(influence[i] * (0.02 + 0.3 * n)),
+                    "influence": float(influence[i] * (0.02 + 0.3 * n)) if n < exact else None,
                     "probability": float(probabilities[i, k]),
                 }
                 for n, k in enumerate(best[i])

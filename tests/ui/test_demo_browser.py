@@ -4,8 +4,8 @@ import pandas as pd
 import pytest
 
 from fvm_core.jobs.queue import JobQueue
-from fvm_core.pipeline.run_folder import RunFolder
 from fvm_core.review.decisions import DecisionStore
+from fvm_core.runs.run_folder import RunFolder
 from fvm_core.workspace import Workspace
 from tests.ui.browser import READY, chromium_path, page_at, server, wait_for
 

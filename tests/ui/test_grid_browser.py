@@ -1,7 +1,7 @@
 import pytest
 
-from fvm_core.pipeline.run_folder import RunFolder
 from fvm_core.review.decisions import DecisionStore
+from fvm_core.runs.run_folder import RunFolder
 from fvm_core.workspace import Workspace
 from tests.ui import runs
 from tests.ui.browser import READY, chromium_path, page_at, server, wait_for
@@ -64,7 +64,7 @@ def test_a_burst_of_keys_arrives_whole_and_undo_survives_reload(place):
         wait_for(lambda: len(decided(store, run)) == 19)
         page.keyboard.press("z")
         wait_for(lambda: len(decided(store, run)) == 18)
-        page.keyboard.press("z")  # of an earlier visit
+        page.keyboard.press("z")  # made before the reload
         wait_for(lambda: len(decided(store, run)) == 17)
         wait_for(lambda: page.locator(".tile[data-state]").count() == 17)
     audit = store.audit(run.id)
@@ -113,8 +113,10 @@ def test_labels_are_shown_literally(place):
     with page_at(f"{address}/review?run=nasty") as page:
         page.on("request", lambda request: asked.append(request.url))
         page.wait_for_selector(".tile", timeout=30_000)
-        words = " ".join(page.locator(".tile .words").all_text_contents())
-        assert all(label in words for label in NASTY.values())
+        titles = " ".join(tile.get_attribute("title") for tile in page.locator(".tile .words").all())
+        assert all(label in titles for label in NASTY.values())
+        page.keyboard.press("ArrowRight")
+        assert " → " in page.locator(".focused").text_content()
         page.keyboard.press(" ")
         page.keyboard.press("l")
         page.goto(f"{address}/scores?run=nasty")
