@@ -22,8 +22,8 @@ from rich.table import Table
 from scipy.stats import spearmanr
 
 import fvm_core as fvm
-from fvm_core.pipeline.run_folder import RunFolder
 from fvm_core.pipeline.runner import execute
+from fvm_core.runs.run_folder import RunFolder
 
 STAGES = ("curvature", "score", "relabel")
 

@@ -34,7 +34,7 @@ from torch import nn
 from torch.func import functional_call, grad, vmap
 
 from fvm_core.allocator import keep_freed_memory
-from fvm_core.estimators.influence import DiagonalInfluence
+from fvm_core.diagonal.influence import DiagonalInfluence
 
 DAMPING = 0.1
 WEIGHTS = Path("benchmarks/weights")

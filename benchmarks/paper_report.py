@@ -10,13 +10,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from paper_runs import CHOSEN, LABELS, SCALES, Runs
+from paper_runs import CHOSEN, LABELS, Runs
 from rich.console import Console
 from rich.table import Table
 
 from fvm_core.atomic import write_json, write_text
 from fvm_core.comparison.results import descriptions
-from fvm_core.pipeline.run_folder import RunFolder
+from fvm_core.estimators.gex import GEX
+from fvm_core.estimators.lissa import LiSSAInfluence
+from fvm_core.runs.run_folder import RunFolder
 
 FINAL = ("lissa", "datainf", "ekfac", "tracin")
 """The standard estimators at the end of training."""
@@ -92,7 +94,7 @@ def facts(runs: Runs, datasets: Sequence[str], seeds: range, table: int) -> dict
     place, used = runs.place, runs.used
     bases = {name: run for name, (run, _) in used.items() if run.config.train.epochs}
     first = next(iter(bases.values()))
-    config, compare = first.config, SCALES[place.scale].compare
+    config = first.config
     options = f"--datasets {','.join(datasets)} --seeds {len(seeds)}"
     if place.cifar is not None:
         options += " --cifar ROOT"
@@ -116,8 +118,10 @@ def facts(runs: Runs, datasets: Sequence[str], seeds: range, table: int) -> dict
         "tuning": f"{config.tune.steps} steps, lr {config.tune.lr:g}, batch {config.tune.batch_size}, SAM "
         f"γ = {config.tune.gamma:g}",
         "influence": f"damping {config.score.damping:g}, {config.score.damping_kind.replace('_', ' ')}",
-        "comparison": f"GEX with {compare.members} members, LiSSA with {compare.lissa_depth} steps (damping "
-        f"{compare.lissa_damping:g}, Gauss-Newton matrix), {compare.checkpoints} checkpoints",
+        "comparison": f"GEX with {GEX.value(config, 'members')} members, LiSSA with "
+        f"{LiSSAInfluence.value(config, 'lissa_depth')} steps (damping "
+        f"{LiSSAInfluence.value(config, 'lissa_damping'):g}, Gauss-Newton matrix), "
+        f"{config.compare.checkpoints} checkpoints",
         "epochs of *": starred,
         "γ of other solvers": gammas,
         "settings": CHOSEN,

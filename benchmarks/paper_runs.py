@@ -13,8 +13,8 @@ from fvm_core.cli.progress import TerminalProgress
 from fvm_core.config import CompareConfig, ModelConfig, RunConfig, TrainConfig, TuneConfig
 from fvm_core.data.dataset import DatasetSpec
 from fvm_core.errors import Cancelled, SaltflatError
-from fvm_core.pipeline.run_folder import RunFolder
 from fvm_core.pipeline.runner import execute
+from fvm_core.runs.run_folder import RunFolder
 
 LABELS = {"aggre": "aggre_label", "random1": "random_label1", "worst": "worse_label", "noisy": "noisy_label"}
 
@@ -56,7 +56,7 @@ SCALES = {
         model=ModelConfig(name="small_cnn", size=16),
         train=TrainConfig(epochs=60, lr=0.05, batch_size=64, augment=False),
         tune=TuneConfig(solver="sam", steps=500, saved_steps=2, batch_size=128),
-        compare=CompareConfig(checkpoints=5, members=16, lissa_depth=500, planted=0.0),
+        compare=CompareConfig(checkpoints=5, planted=0.0, settings={"members": 16, "lissa_depth": 500}),
     ),
     "full": Scale(
         limit=None,
@@ -65,7 +65,7 @@ SCALES = {
         model=ModelConfig(name="resnet34", stem="cifar"),
         train=TrainConfig(epochs=100, lr=0.1, batch_size=128, augment=True),
         tune=TuneConfig(solver="sam", steps=1000, saved_steps=2, batch_size=128),
-        compare=CompareConfig(checkpoints=5, members=32, lissa_depth=1000, planted=0.0),
+        compare=CompareConfig(checkpoints=5, planted=0.0, settings={"members": 32, "lissa_depth": 1000}),
     ),
 }
 

@@ -22,9 +22,9 @@ from rich.console import Console
 
 from fvm_core.comparison.results import read_result
 from fvm_core.errors import Cancelled, SaltflatError
+from fvm_core.estimators import registry
 from fvm_core.metrics import detection, relabelling
-from fvm_core.pipeline.estimators import ENTRIES
-from fvm_core.pipeline.run_folder import RunFolder
+from fvm_core.runs.run_folder import RunFolder
 
 CIFAR_10N = ("aggre", "random1", "worst")
 
@@ -58,7 +58,7 @@ def relabelled(run: RunFolder, name: str) -> tuple[float, float]:
 
 def title(name: str) -> str:
     """Of an estimator of a run that is tuned by SAM."""
-    return "FVM (SAM)" if name == "fvm" else ENTRIES[name].title
+    return "FVM (SAM)" if name == "fvm" else registry.find(name).title
 
 
 def _detection(task: Task, names: tuple[str, ...]) -> list[Row]:

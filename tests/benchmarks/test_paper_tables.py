@@ -16,7 +16,7 @@ from fvm_core.comparison.results import read_result
 from fvm_core.config import CompareConfig, ModelConfig, TrainConfig, TuneConfig
 from fvm_core.data import load_dataset
 from fvm_core.metrics import detection
-from fvm_core.pipeline.run_folder import RunFolder
+from fvm_core.runs.run_folder import RunFolder
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 
@@ -36,7 +36,9 @@ def modules(monkeypatch):
         model=ModelConfig(name="small_cnn", size=8),
         train=TrainConfig(epochs=6, lr=0.05, batch_size=64, augment=False),
         tune=TuneConfig(solver="sam", steps=20, saved_steps=2, batch_size=32),
-        compare=CompareConfig(checkpoints=2, members=2, folds=2, lissa_depth=5, planted=0.0),
+        compare=CompareConfig(
+            checkpoints=2, planted=0.0, settings={"members": 2, "folds": 2, "lissa_depth": 5}
+        ),
     )
     monkeypatch.setitem(found[1].SCALES, "small", scale)
     return found
