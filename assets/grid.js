@@ -63,6 +63,7 @@ class Grid {
     });
     this.box.watching = this.watch;
     this.watchFilters();
+    this.followAddress();
   }
 
   detach() {
@@ -91,7 +92,10 @@ class Grid {
       if (!before || before.run !== data.run) this.mine = read("sessionStorage", `saltflat-mine/${data.run}`) ?? [];
       this.drawTiles();
       const waiting = document.saltflatStatus;
-      if (waiting && waiting.page_id === data.page_id) this.status = waiting;
+      if (waiting && waiting.page_id === data.page_id) {
+        this.status = waiting;
+        this.answered(waiting);
+      }
       this.focus = Math.max(0, data.tiles.findIndex((tile) => !this.decided(tile.row)));
       this.anchor = this.focus;
       this.find(".digits").textContent = this.digitHelp();
@@ -127,6 +131,7 @@ class Grid {
   counted(status) {
     if (!this.data || status.page_id !== this.data.page_id) return;
     this.status = status;
+    this.answered(status);
     this.refresh();
   }
 
@@ -417,12 +422,14 @@ class Grid {
     clearTimeout(this.looking); // the bigger picture is asked for once the focus rests
     this.looking = setTimeout(() => this.send("look", tile.row), 200);
     drawer.replaceChildren(...evidence(tile, this.data.steps, (label) => this.name(label), (label) => this.decide("label", [this.focus], label)));
+    this.enlarge(this.looked);
   }
 
+  // The last picture is kept: who moves on and comes back asks for the same, which is not sent again.
   enlarge(look) {
-    const shown = this.data?.tiles[this.focus];
+    this.looked = look;
     const image = this.find(".drawer img");
-    if (look && look.src && image && shown?.row === look.row) image.setAttribute("src", look.src);
+    if (look?.src && image && this.find(".drawer").dataset.row === `${look.page_id}/${look.row}`) image.setAttribute("src", look.src);
   }
 
   // One line under the header: why something was not done, or what was done elsewhere.

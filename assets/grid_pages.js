@@ -1,5 +1,6 @@
 // Pages, and who gets the keys. A page is asked for by its number, so that quick presses add up; while the
-// images of a page or a filter are on their way, keys decide nothing and say so.
+// images of a page or a filter are on their way, keys decide nothing and say so. The answer names the question:
+// one that leads back to the page shown (N, then P) brings no new images, and an older one may still come.
 
 const RESEND_PAGE = 4000;
 const FILTER_EVENTS = ["pointerdown", "pointerup", "click", "keydown", "input"];
@@ -32,19 +33,39 @@ Object.assign(Grid.prototype, {
   request() {
     clearTimeout(this.asking);
     if (this.wanted === undefined) return;
-    this.asked = (this.asked ?? 0) + 1;
+    this.asked = (this.asked ?? Date.now()) + 1; // not a number that a grid before this one has used
     this.send("page", { queue: this.data.queue, page: this.wanted, asked: this.asked });
     this.asking = setTimeout(() => this.request(), RESEND_PAGE);
   },
 
-  // New data is here: is it what was asked for?
+  // Images of another queue are here: no page of the last one is on its way any more.
   arrived(data) {
-    if (this.wanted !== undefined && (data.page === this.wanted || this.queue !== data.queue)) {
-      this.wanted = undefined;
-      clearTimeout(this.asking);
+    if (this.queue !== data.queue) {
+      this.turned();
+      this.filtering = false;
     }
-    if (this.queue !== data.queue) this.filtering = false;
     this.queue = data.queue;
+  },
+
+  // The server has answered a question, and its images are those that are shown.
+  answered({ page_id: page, asked }) {
+    if (this.wanted !== undefined && asked === this.asked && page === this.data.page_id) this.turned();
+  },
+
+  turned() {
+    this.wanted = undefined;
+    clearTimeout(this.asking);
+  },
+
+  // Back and Forward: the address names a page of the same review.
+  followAddress() {
+    const place = location.pathname;
+    this.onAddress = () => {
+      const named = Number(new URLSearchParams(location.search).get("page") ?? 1);
+      const known = Number.isInteger(named) && named >= 1 && named <= this.data.pages;
+      if (location.pathname === place && known && named !== (this.wanted ?? this.data.page)) this.want(named);
+    };
+    addEventListener("popstate", this.onAddress);
   },
 
   // Whether what the person sees is what is decided on.
@@ -127,6 +148,7 @@ Object.assign(Grid.prototype, {
   forgetFilters() {
     clearInterval(this.settling);
     clearTimeout(this.asking);
+    removeEventListener("popstate", this.onAddress);
     for (const type of FILTER_EVENTS) document.removeEventListener(type, this.onFilter, true);
   },
 });

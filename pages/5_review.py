@@ -26,17 +26,20 @@ def gallery() -> None:
     """The grid with its pages. What is decided goes from the browser to the server's own route."""
     page = review_pages.current(queue, rows)
 
+    def wish() -> object:
+        return st.session_state.get("grid", {}).get("page")
+
     def turn() -> None:
-        review_pages.asked(queue, st.session_state["grid"].get("page"))
+        review_pages.asked(queue, wish())
 
     shown = grid.page_data(
         folder, table, page, wanted, frame.signed_in(), review_filters.nothing_here(wanted)
     )
     shown |= review_pages.first_states(shown["page_id"], page.rows, store, run_id)
     look = grid.mount(shown, turn)
-    grid.count(review_pages.status(shown["page_id"], page, rows, store, run_id))
+    grid.count(review_pages.status(shown["page_id"], page, rows, store, run_id, wish()))
     if look is not None and look in page.rows:
-        grid.enlarge(look, results.picture(folder, look))
+        grid.enlarge(shown["page_id"], look, results.picture(folder, look))
 
 
 with middle:

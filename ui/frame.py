@@ -29,6 +29,8 @@ def draw(screens: dict[str, object], screen: object) -> None:
     if chosen and st.query_params.get("run") != chosen.key:
         st.query_params["run"] = chosen.key
     name = next(key for key, page in screens.items() if page == screen)
+    st.session_state["_arrived"] = name != st.session_state.get("_screen")
+    st.session_state["_screen"] = name
     with st.sidebar:
         _brand()
         _switcher(runs, chosen)
@@ -43,6 +45,11 @@ def draw(screens: dict[str, object], screen: object) -> None:
 def card() -> Card | None:
     """The run that the address bar names; set once per script run."""
     return st.session_state.get("_card")
+
+
+def arrived() -> bool:
+    """Whether the person comes from another screen, or from outside, in this script run."""
+    return st.session_state.get("_arrived", True)
 
 
 def go(screen: str, **parameters: str) -> None:

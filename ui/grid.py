@@ -27,7 +27,7 @@ def mount(page: dict, turn: Callable[[], None]) -> int | None:
     Args:
         page: from `page_data`.
         turn: called when the person asks for another page; what they ask is in the component's state as
-            `page`: `{"queue", "page"}`.
+            `page`: `{"queue", "page", "asked"}`, the last a number that the next `count` gives back.
 
     Returns:
         The row whose evidence is open.
@@ -42,9 +42,9 @@ def count(status: dict) -> None:
     _status(key="grid-status", data=status, height=1)
 
 
-def enlarge(row: int, source: str | None) -> None:
-    """Give the evidence of a row a bigger picture; the thumbnail stays where there is none."""
-    _status(key="grid-look", data={"look": {"row": row, "src": source}}, height=1)
+def enlarge(page_id: str, row: int, source: str | None) -> None:
+    """Give the evidence of a row of the page a bigger picture; the thumbnail stays where there is none."""
+    _status(key="grid-look", data={"look": {"page_id": page_id, "row": row, "src": source}}, height=1)
 
 
 def page_data(

@@ -18,7 +18,7 @@ from fvm_core.review.queue import (
     pages,
     queue_rows,
 )
-from ui import review_view
+from ui import frame, review_view
 
 PAGE_SIZE = 60
 
@@ -50,6 +50,8 @@ def frozen_queue(
     A new filter starts at page 1, a visit without a page at the first page with an open sample.
     """
     name = hashlib.blake2b(repr((run, ranking, wanted)).encode(), digest_size=8).hexdigest()
+    if frame.arrived():
+        st.session_state["review-address"] = None  # its address may name no page, and the last one is shown
     kept = st.session_state.get("review-queue")
     if kept and kept[0] == name:
         return name, kept[2]
@@ -63,25 +65,23 @@ def frozen_queue(
         st.session_state["review-page"] = (
             int(named) if _is_page(named) else first_open_page(rows, decided, PAGE_SIZE)
         )
-    st.session_state["review-address"] = st.query_params.get("page", "1")
+    st.session_state["review-address"] = None
     return name, rows
 
 
 def current(queue: str, rows: np.ndarray) -> Page:
-    """The page that is shown, brought into range and into the address bar.
+    """The page that is shown, brought into range and, when it changes, into the address bar.
 
-    It is not bound to the address like the filters: those only follow what is clicked, and pages are turned
-    by keys too. An address that somebody else changed (Back, a typed number) is followed.
+    The address that comes with a script run is not followed: it may be of the time before the last page
+    was turned. When the browser goes back or forward, the grid asks for the page that is named there.
     """
     total = pages(len(rows), PAGE_SIZE)
-    named = st.query_params.get("page", "1")
-    if named != st.session_state.get("review-address") and _is_page(named):
-        st.session_state["review-page"] = int(named)
     number = min(max(st.session_state.get("review-page", 1), 1), total)
     st.session_state["review-page"] = number
-    if named != str(number):
-        st.query_params["page"] = str(number)
-    st.session_state["review-address"] = str(number)
+    if st.session_state.get("review-address") != number:
+        st.session_state["review-address"] = number
+        if st.query_params.get("page", "1") != str(number):
+            st.query_params["page"] = str(number)
     on_page = page_rows(rows, number, PAGE_SIZE)
     return Page(queue, on_page, number, total, (number - 1) * PAGE_SIZE, len(rows))
 
@@ -105,11 +105,14 @@ def first_states(page_id: str, on_page: np.ndarray, store: DecisionStore, run: s
     return kept[1]
 
 
-def status(page_id: str, page: Page, rows: np.ndarray, store: DecisionStore, run: str) -> dict:
-    """How many of the queue are decided now, and the states on the page that this counts."""
+def status(page_id: str, page: Page, rows: np.ndarray, store: DecisionStore, run: str, wish: object) -> dict:
+    """How many of the queue are decided now, the states on the page that this counts, and which of the
+    grid's questions the page answers (`asked`, None where it asked nothing).
+    """
     states = review_view.states(run, page.rows.tolist(), store)["states"]
     decided = int(np.isin(rows, store.state(run).index.to_numpy()).sum())
-    return {"page_id": page_id, "queue": len(rows), "decided": decided, "states": states}
+    answers = wish.get("asked") if isinstance(wish, dict) else None
+    return {"page_id": page_id, "queue": len(rows), "decided": decided, "states": states, "asked": answers}
 
 
 def _is_page(text: str) -> bool:

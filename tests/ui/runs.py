@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -42,11 +43,16 @@ def finished_run(
     truth: bool = True,
     rename: dict[str, str] | None = None,
     exact: int = 3,
+    side: int | None = None,
 ) -> RunFolder:
     """A run with every file of the contract; `rename` gives classes other names, and of three alternatives
-    the `exact` best have an influence, as where there are many classes.
+    the `exact` best have an influence, as where there are many classes. With `side` its images are that
+    wide, in a folder, where those of the demo are as small as their thumbnails.
     """
-    run = new_run(workspace, name, limit)
+    if side:
+        run = RunFolder.create(workspace.new_run_folder(name), _photographs(workspace, name, limit, side))
+    else:
+        run = new_run(workspace, name, limit)
     spec = run.config.train_data
     train, val = open_spec(spec), open_spec(run.config.val_data)
     classes = [(rename or {}).get(label, label) for label in train.classes]
@@ -72,6 +78,17 @@ def _data(train, val) -> dict:
         where: {"name": data.name, "samples": len(data), "fingerprint": data.fingerprint()}
         for where, data in (("train", train), ("val", val))
     }
+
+
+def _photographs(workspace: Workspace, name: str, limit: int | None, side: int) -> RunConfig:
+    settings = config(name, limit)
+    digits = open_spec(settings.train_data)
+    folder = workspace.path / f"images-{name}"
+    for row, given in enumerate(digits.given):
+        file = folder / digits.classes[given] / f"{row}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        digits.images.image(row).resize((side, side)).save(file)
+    return replace(settings, train_data=DatasetSpec(str(folder)))
 
 
 def with_planted(run: RunFolder) -> RunFolder:
@@ -169,7 +186,8 @@ def _probabilities(train, val) -> np.ndarray:
 
 
 def _pixels(dataset) -> np.ndarray:
-    return np.stack([np.asarray(dataset.images.image(i)).ravel() / 255 for i in range(len(dataset))])
+    images = (dataset.images.image(i).convert("L").resize((8, 8)) for i in range(len(dataset)))
+    return np.stack([np.asarray(image).ravel() / 255 for image in images])
 
 
 def _influence(probabilities: np.ndarray, given: np.ndarray) -> np.ndarray:

@@ -114,6 +114,54 @@ def test_quick_page_keys_add_up_and_everything_shows_one_page(place, person, key
     comes(page, shows_what_its_address_names, 15)
 
 
+# Both keys in one step of the browser: the server runs once, for the second, and has nothing new to send.
+TOGETHER = """keys => { for (const key of keys)
+  document.dispatchEvent(new KeyboardEvent('keydown', { key, bubbles: true })); }"""
+
+
+@pytest.mark.fault("quick page keys")
+@pytest.mark.parametrize(
+    "keys", [["n", "p"], ["n", "n", "p"], ["n", "n", "p", "p"], ["p", "n", "p"]], ids="".join
+)
+def test_keys_are_not_dead_after_page_keys_that_lead_back(place, person, keys):
+    run = place.run()
+    page = opened(person(), place.url(run, above="0"))
+    ranked = run.scores["suspicion"].sort_values(ascending=False).index
+    number = 1
+    for _ in range(5):
+        page.evaluate(TOGETHER, keys)
+        for key in keys:
+            number = max(1, number + {"n": 1, "p": -1}[key])
+        images_are_here(page)
+        assert int(page.locator(".tile").first.get_attribute("data-row")) == ranked[60 * (number - 1)]
+        page.evaluate(TOGETHER, ["p"] * 4)
+        images_are_here(page)
+        number = 1
+    press(page, "x")
+    wait_for(lambda: list(place.states(run)) == [ranked[0]])
+
+
+@pytest.mark.parametrize(
+    "keys", [["ArrowRight", "ArrowLeft"], [" ", " "], ["n", "p"]], ids=["there", "closed", "page"]
+)
+def test_the_bigger_picture_is_there_however_one_came_back(place, person, keys):
+    run = place.run(limit=120, truth=False, side=300)
+    page = opened(person(), place.url(run, above="0"))
+
+    def big():
+        thumbnail = page.locator(".tile[data-focus] img").get_attribute("src")
+        return page.locator(".drawer img").get_attribute("src") != thumbnail
+
+    page.keyboard.press("Space")
+    comes(page, big, 10)
+    for pause in (0, 400):  # less, and more, than a focus rests before its picture is asked for
+        for key in keys:
+            page.evaluate(TOGETHER, [key])
+            page.wait_for_timeout(pause)
+        images_are_here(page)
+        comes(page, big, 10)
+
+
 @pytest.mark.fault("a key is held")
 def test_a_held_key_decides_once_and_a_held_arrow_moves_on(place, person):
     run = place.run()
