@@ -3,7 +3,9 @@
 Everything runs in one process on the same model, images and device: kronfluence's diagonal self-scores,
 `vmap(grad)` for each label, and a loop over single samples. Prints milliseconds per sample, the ratio to
 this engine with the given label, peak memory above what was there before, and the largest relative
-difference to a float64 reference. Writes the table as Markdown where asked to.
+difference to a float64 reference, with the sample where it is. Whether that is rounding is seen beside it:
+how far the float64 value of the same sample and label itself moves when every activation of a forward pass
+is rounded to float32, as each float32 engine has to. Writes the table as Markdown where asked to.
 """
 
 from __future__ import annotations
@@ -37,6 +39,8 @@ from fvm_core.allocator import keep_freed_memory
 from fvm_core.diagonal.influence import DiagonalInfluence
 
 DAMPING = 0.1
+REFERENCES = 32
+"""Samples with a float64 reference."""
 WEIGHTS = Path("benchmarks/weights")
 
 
@@ -104,14 +108,15 @@ def main(
         agreement = spearmanr(found["g"].values.cpu(), found["b"].values.cpu()).statistic
         found["b"].note = f"Spearman with fp32 {agreement:.5f}"
     rows = list(found.values())
-    wanted = _reference(case, 8)
+    wanted = _reference(case, REFERENCES)
+    moved = _rounding(case, wanted)
     title = (
         f"{model} that learnt {labels}, K = {classes}, batch {batch}, {count} samples ({few} for the slow "
         f"methods), its prediction is the given label on {_accuracy(case):.0f} %. {_machine(device)}"
     )
     if device != "cpu":
         title += _ceiling(case, rows[0].milliseconds)
-    _print(rows, wanted, case, title, out)
+    _print(rows, wanted, moved, case, title, out)
 
 
 def _case(labels, classes, count, batch, validation, model) -> Case:
@@ -204,14 +209,30 @@ def _loop(case: Case, count: int, model: nn.Module | None = None) -> torch.Tenso
     return torch.stack(found)
 
 
-def _reference(case: Case, count: int) -> torch.Tensor:
-    """(n, K) in float64, one sample and label at a time, at most ten labels."""
+def _reference(case: Case, count: int, *, rounded: int | None = None) -> torch.Tensor:
+    """(n, K) in float64, one sample and label at a time, at most ten labels.
+
+    With `rounded`, a seed, every layer's output is moved by at most half a unit in the last place of float32.
+    """
     model, found = copy.deepcopy(case.model).double(), []
+    if rounded is not None:
+        torch.manual_seed(rounded)
+        for layer in model.modules():
+            if not list(layer.children()):
+                layer.register_forward_hook(
+                    lambda _layer, _inputs, out: out * (1 + (2 * torch.rand_like(out) - 1) * 2.0**-24)
+                )
     for label in range(min(10, case.classes)):
         own = copy.copy(case)
         own.labels = torch.full_like(case.labels, label)
         found.append(_loop(own, count, model))
     return torch.stack(found, 1)
+
+
+def _rounding(case: Case, wanted: torch.Tensor, draws: int = 2) -> torch.Tensor:
+    """(n, K): largest relative change of the float64 values over some draws of rounding errors."""
+    found = [_reference(case, len(wanted), rounded=seed) for seed in range(draws)]
+    return torch.stack([((values - wanted) / wanted).abs() for values in found]).amax(0)
 
 
 def _kronfluence(case: Case, count: int, repeats: int) -> Row:
@@ -299,16 +320,26 @@ class _Memory:
         self.peak -= self._before
 
 
-def _difference(row: Row, wanted: torch.Tensor, labels: torch.Tensor) -> float:
+def _worst(row: Row, wanted: torch.Tensor, moved: torch.Tensor, labels: torch.Tensor) -> str:
+    """The largest relative difference, its sample and label, and what rounding alone does there."""
     values = row.values[: len(wanted)].double()
     if values.dim() == 1:
-        own = labels[: len(wanted)]
-        inside = own < wanted.shape[1]
-        values, wanted = values[inside], wanted[inside, own[inside]]
+        own = labels[: len(values), None].clamp(max=wanted.shape[1] - 1)
+        relative = torch.full_like(wanted[: len(values)], torch.nan)
+        inside = labels[: len(values)] < wanted.shape[1]
+        gap = (
+            (values[:, None] - wanted[: len(values)].gather(1, own)) / wanted[: len(values)].gather(1, own)
+        ).abs()
+        relative.scatter_(1, own, torch.where(inside[:, None], gap, torch.nan))
     else:
-        values = values[:, : wanted.shape[1]]
-    relative = ((values - wanted) / wanted).abs()
-    return float(relative[relative.isfinite()].max()) if relative.isfinite().any() else float("nan")
+        relative = ((values[:, : wanted.shape[1]] - wanted[: len(values)]) / wanted[: len(values)]).abs()
+    if not relative.isfinite().any():
+        return ""
+    place = int(relative.nan_to_num(-1, posinf=-1).argmax())
+    sample, label = divmod(place, relative.shape[1])
+    return (
+        f"{relative[sample, label]:.1e} (sample {sample}, label {label}; rounding {moved[sample, label]:.1e})"
+    )
 
 
 @torch.no_grad()
@@ -338,15 +369,16 @@ def _machine(device: str) -> str:
     return f"torch {torch.__version__}, {name}."
 
 
-def _print(rows: list[Row], wanted: torch.Tensor, case: Case, title: str, out: Path | None) -> None:
+def _print(
+    rows: list[Row], wanted: torch.Tensor, moved: torch.Tensor, case: Case, title: str, out: Path | None
+) -> None:
     base = rows[0].milliseconds
     titles = ("method", "ms per sample", "ratio", "peak MB", "largest rel. diff. to float64", "")
     table, lines = Table(title=title), [f"\n{title}\n", f"| {' | '.join(titles)} |", "|---" * 6 + "|"]
     for name in titles:
         table.add_column(name)
     for row in rows:
-        difference = _difference(row, wanted, case.labels)
-        shown = "" if difference != difference else f"{difference:.1e}"
+        shown = _worst(row, wanted, moved, case.labels)
         numbers = (f"{row.milliseconds:.1f}", f"{row.milliseconds / base:.2f}", f"{row.megabytes:.0f}")
         cells = (row.method, *numbers, shown, row.note)
         table.add_row(*cells)

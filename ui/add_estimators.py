@@ -24,13 +24,16 @@ def draw(run: RunFolder) -> None:
     )
     if not chosen and not figures:
         return
-    seconds = added_seconds(run, chosen, figures)
+    settings = run_settings.estimator_settings(
+        [registry.find(name) for name in chosen], run.config.compare.settings, key="more-"
+    )
+    seconds = added_seconds(run, chosen, figures, settings)
     if seconds is not None:
         st.caption(f"Takes about {wording.duration(seconds)} at the pace of this run.")
     closed = signed_in.reserved("start runs")
     if st.button("Compute", key="compute-more", disabled=closed):
         identity.need_owner("start runs")
-        run.add_estimators(chosen, figures=figures)
+        run.add_estimators(chosen, figures=figures, settings=settings)
         starting.resume(run)
         frame.go("run")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import streamlit as st
@@ -204,28 +204,39 @@ def estimator_choice(key: str, names: Sequence[str]) -> list[str]:
     return chosen
 
 
-def estimator_settings(kinds: Sequence[type[Estimator]]) -> dict[str, Value]:
-    """A field for everything that the chosen estimators let people set."""
+def estimator_settings(
+    kinds: Sequence[type[Estimator]], values: Mapping[str, Value] | None = None, key: str = ""
+) -> dict[str, Value]:
+    """A field for everything that the chosen estimators let people set.
+
+    Args:
+        kinds: the chosen estimators.
+        values: what the fields hold at first, where it is not the declared default.
+        key: stands before the fields' names in the address.
+    """
     declared = {one.name: one for kind in kinds for one in kind.settings}
     columns = st.columns(2) if declared else ()
-    return {one.name: _field(columns[number % 2], one) for number, one in enumerate(declared.values())}
+    return {
+        one.name: _field(columns[number % 2], one, (values or {}).get(one.name, one.default), key)
+        for number, one in enumerate(declared.values())
+    }
 
 
-def _field(where: DeltaGenerator, one: Setting) -> Value:
-    about = {"key": _key(one.name), "bind": "query-params", "help": one.help}
+def _field(where: DeltaGenerator, one: Setting, value: Value, key: str) -> Value:
+    about = {"key": key + _key(one.name), "bind": "query-params", "help": one.help}
     if one.choices:
         words = dict(one.choices)
         options = list(words)
-        return where.selectbox(one.title, options, options.index(one.default), format_func=words.get, **about)
+        return where.selectbox(one.title, options, options.index(value), format_func=words.get, **about)
     if isinstance(one.default, bool):
-        return where.toggle(one.title, one.default, **about)
+        return where.toggle(one.title, value, **about)
     if isinstance(one.default, str):
-        return where.text_input(one.title, one.default, **about)
+        return where.text_input(one.title, value, **about)
     kind = type(one.default)
     fine = {"step": 1} if kind is int else {"step": one.default / 10 or 0.01, "format": "%.3f"}
     least = None if one.least is None else kind(one.least)
     most = None if one.below is None else kind(one.below) - fine["step"]
-    return where.number_input(one.title, least, most, one.default, **fine, **about)
+    return where.number_input(one.title, least, most, value, **fine, **about)
 
 
 def _key(name: str) -> str:

@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from fvm_core.errors import Cancelled
+from fvm_core.cli.estimator_options import SetOption, given_settings, with_estimator_settings
+from fvm_core.errors import Cancelled, SaltflatError
 from fvm_core.workspace import Workspace
 
 application = typer.Typer(
@@ -49,6 +50,7 @@ def evaluate(folder: Annotated[Path, typer.Argument(metavar="DIR", help="Run fol
 
 
 @application.command()
+@with_estimator_settings
 def compare(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Run folder.")],
     estimator: Annotated[
@@ -57,6 +59,7 @@ def compare(
             metavar="NAME", help="Compute this one too; may be given again. See `saltflat estimators`."
         ),
     ] = None,
+    set_: SetOption = None,
     scores: Annotated[
         Path | None,
         typer.Option(help="Scores or pred_probs of another tool: .csv, .tsv, .parquet with ids, or .npy."),
@@ -74,6 +77,7 @@ def compare(
     review_by: Annotated[
         str | None, typer.Option(help="Have the review and the export rank by this.")
     ] = None,
+    **estimator_settings: object,
 ) -> None:
     """Put estimators and scores of other tools side by side, and say which one the review ranks by."""
     from fvm_core.cli.tables import comparison_table
@@ -81,6 +85,11 @@ def compare(
     from fvm_core.runs.run_folder import RunFolder
 
     found = RunFolder.open(folder)
+    settings = given_settings(set_, estimator_settings)
+    if settings and not estimator:
+        raise SaltflatError(
+            f"Say which estimators the settings are of: --estimator NAME ({', '.join(settings)})."
+        )
     if scores is not None:
         joined = external.read_external(
             found, scores, id_column=id_column, score_column=score_column, suspicious=suspicious
@@ -93,7 +102,7 @@ def compare(
     if remove is not None:
         external.remove_external(found, remove)
     if estimator or figures:
-        found.add_estimators(estimator or [], figures=figures)
+        found.add_estimators(estimator or [], figures=figures, settings=settings)
         execute_shown(found)
     if review_by is not None:
         choice.choose(found, review_by)

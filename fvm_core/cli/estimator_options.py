@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated
 
 import typer
@@ -11,6 +11,16 @@ import typer
 from fvm_core.errors import SaltflatError
 from fvm_core.estimators import registry
 from fvm_core.estimators.setting import Setting, Value
+
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="NAME=VALUE",
+        show_default="none",
+        help="A setting that an estimator of your own declares; may be given again.",
+    ),
+]
 
 
 def with_estimator_settings(command: Callable[..., None]) -> Callable[..., None]:
@@ -23,15 +33,19 @@ def with_estimator_settings(command: Callable[..., None]) -> Callable[..., None]
     return command
 
 
-def given_settings(texts: list[str] | None) -> dict[str, Value]:
-    """What `--set NAME=VALUE` gives, each value as it reads; raises `SaltflatError` for another form."""
-    found: dict[str, Value] = {}
+def given_settings(texts: list[str] | None, options: Mapping[str, object]) -> dict[str, object]:
+    """What `--set NAME=VALUE` gives, each value as it reads, and the options that were given.
+
+    Raises:
+        SaltflatError: another form.
+    """
+    found: dict[str, object] = {}
     for text in texts or []:
         name, equals, value = text.partition("=")
         if not equals or not name.isidentifier():
             raise SaltflatError(f"--set {text!r} has not the form NAME=VALUE.")
         found[name] = _read(value)
-    return found
+    return found | {name: value for name, value in options.items() if value is not None}
 
 
 def _parameter(one: Setting) -> inspect.Parameter:

@@ -11,7 +11,7 @@ import typer
 
 from fvm_core.cli.commands import application, console, execute_shown
 from fvm_core.cli.defaults import shown_default
-from fvm_core.cli.estimator_options import given_settings, with_estimator_settings
+from fvm_core.cli.estimator_options import SetOption, given_settings, with_estimator_settings
 from fvm_core.config import (
     DEVICES,
     OPTIONS,
@@ -156,15 +156,7 @@ def run(
             f"a class of your own as path/to/file.py:Class: {', '.join(registry.names())}.",
         ),
     ] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="NAME=VALUE",
-            show_default="none",
-            help="A setting that an estimator of your own declares; may be given again.",
-        ),
-    ] = None,
+    set_: SetOption = None,
     keep_checkpoints: Annotated[
         int | None,
         setting("keep_checkpoints", min=0, help="Checkpoints that training keeps; evenly spaced."),
@@ -214,8 +206,7 @@ def run(
 ) -> None:
     """Train, tune to a flat validation minimum, score every training sample and suggest labels."""
     given = dict(locals())
-    named = {name: value for name, value in estimator_settings.items() if value is not None}
-    given["estimator_settings"] = {**given_settings(given.pop("set_")), **named}
+    given["estimator_settings"] = given_settings(given.pop("set_"), estimator_settings)
     from fvm_core.runs.run_folder import RunFolder
 
     folder = RunFolder(out)

@@ -152,6 +152,23 @@ def checked_settings(
     return found
 
 
+def settings_of(kinds: Iterable[Kind], values: Mapping[str, object]) -> dict[str, Value]:
+    """Values of what these estimators declare, with the types that they have.
+
+    Raises:
+        SaltflatError: none of them declares it, or a value that can't be.
+    """
+    declared = {one.name: one for kind in kinds for one in kind.settings}
+    for name in values:
+        if name not in declared:
+            others = [
+                kind.name for kind in built_in().values() if any(one.name == name for one in kind.settings)
+            ]
+            asks = f"ask for {' or '.join(others)} with it" if others else "see `saltflat estimators`"
+            raise SaltflatError(f"No estimator that is asked for has the setting `{name}`; {asks}.")
+    return {name: declared[name].checked(value) for name, value in values.items()}
+
+
 @cache
 def _from_package(name: str) -> Kind:
     point = installed()[name]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from fvm_core.config import RunConfig
 from fvm_core.estimators import Estimator, registry
 from fvm_core.estimators.costs import BATCH, GRADIENTS, Phases, Sizes
+from fvm_core.estimators.setting import Value
 from fvm_core.runs.run_folder import RunFolder
 
 
@@ -30,12 +32,19 @@ def figure_phases(sizes: Sizes) -> Phases:
     return {"epochs": kept * each, "steps": steps * sum(phases("ablation_ss", sizes).values())}
 
 
-def added_seconds(run: RunFolder, names: Sequence[str], figures: bool = False) -> float | None:
+def added_seconds(
+    run: RunFolder,
+    names: Sequence[str],
+    figures: bool = False,
+    settings: Mapping[str, Value] | None = None,
+) -> float | None:
     """Seconds that estimators and figures would take beside a run, by the pace of its score stage.
 
-    None where it has none.
+    None where it has none. `settings` are those of the estimators where they are not the run's.
     """
     info, config = run.info, run.config
+    compare = replace(config.compare, settings={**config.compare.settings, **(settings or {})})
+    config = replace(config, compare=compare)
     spent = info["stages"].get("score", {}).get("seconds")
     if not spent:
         return None

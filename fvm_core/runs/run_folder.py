@@ -7,7 +7,7 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +22,8 @@ from fvm_core.atomic import replacing, write_json, write_text
 from fvm_core.config import RunConfig
 from fvm_core.errors import DamagedFile, SaltflatError
 from fvm_core.estimators import registry
-from fvm_core.runs import metrics_json, run_json
+from fvm_core.estimators.setting import Value
+from fvm_core.runs import checksums, metrics_json, run_json
 from fvm_core.runs.stage_files import STAGES
 from fvm_core.shapes import amount, fault, finite
 from fvm_core.stored import read_schema, read_table
@@ -194,25 +195,54 @@ class RunFolder:
         self.update(stages=stages)
         self.back_up()
 
-    def add_estimators(self, names: Sequence[str], *, figures: bool = False) -> None:
+    def add_estimators(
+        self, names: Sequence[str], *, figures: bool = False, settings: Mapping[str, Value] | None = None
+    ) -> None:
         """Ask for further estimators: the compare stage is to be done again, for these alone.
+
+        One that is there already is computed again where a setting of it is given another value. Others
+        keep the values with which they were computed; their descriptions name these.
 
         Args:
             names: see `saltflat run --help`.
             figures: also ask for the scores over training and tuning.
+            settings: of these estimators, as they declare them.
 
         Raises:
-            SaltflatError: there is no such estimator, or it can't be loaded; nothing is changed then.
+            SaltflatError: there is no such estimator or setting, or it can't be loaded; nothing is changed
+                then.
         """
         config = self.config
         names = [registry.plain(name) for name in names]
-        for name in names:
-            registry.find(name)
+        kinds = [registry.find(name) for name in names]
+        given = registry.settings_of(kinds, settings or {})
+        had = config.compare.settings
+        changed = {
+            one.name
+            for kind in kinds
+            for one in kind.settings
+            if one.name in given and given[one.name] != had.get(one.name, one.default)
+        }
         asked = tuple(dict.fromkeys([*config.compare.estimators, *names]))
-        both = {"estimators": asked, "figures": figures or config.compare.figures}
+        both = {
+            "estimators": asked,
+            "figures": figures or config.compare.figures,
+            "settings": {**had, **given},
+        }
         config = replace(config, compare=replace(config.compare, **both)).check()
         write_text(self.path / "config.toml", config.to_toml())
+        for kind in kinds:
+            if changed & {one.name for one in kind.settings}:
+                self._forget_estimator(kind.name)
         self.reopen("compare")
+
+    def _forget_estimator(self, name: str) -> None:
+        """Remove its values, the description first, and what an attempt that was stopped has left."""
+        files = [f"estimators/{name}{suffix}" for suffix in (".json", ".parquet")]
+        checksums.forget(self.path, *files)
+        for file in files:
+            (self.path / file).unlink(missing_ok=True)
+        shutil.rmtree(self.path / "work" / "compare" / name, ignore_errors=True)
 
     def reopen(self, *stages: str) -> None:
         """Have stages done again by the next `execute`."""

@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from fvm_core.cli.commands import application
+from fvm_core.comparison.results import descriptions
 from fvm_core.errors import SaltflatError
 from fvm_core.review.decisions import Decision, DecisionStore
 from fvm_core.runs.run_folder import RunFolder
@@ -144,3 +145,11 @@ def test_estimators_side_by_side(tmp_path):
     vm = pd.read_parquet(out / "estimators" / "vm.parquet")["suspicion"]
     assert table["percentile"].astype(float).tolist() == pytest.approx((100 * (vm.rank() - 1) / 200).tolist())
     assert "mine" not in call("compare", out, "--remove", "mine").output
+    before = run.scores["influence"]
+    call("compare", out, "--estimator", "gex", "--members", "2")
+    assert RunFolder.open(out).config.compare.settings["members"] == 2
+    assert "gex" in {one.name for one in descriptions(out)} and run.scores["influence"].equals(before)
+    with pytest.raises(SaltflatError, match=r"which estimators the settings are of.*members"):
+        call("compare", out, "--members", "3")
+    with pytest.raises(SaltflatError, match="has the setting `powr`"):
+        call("compare", out, "--estimator", "vm", "--set", "powr=2")

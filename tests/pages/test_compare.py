@@ -122,3 +122,19 @@ def test_further_scores_are_queued(workspace, finished_run, monkeypatch):
     assert not app.exception
     assert run.config.compare.estimators == ("vm",)
     assert len(JobQueue(workspace).all()) == 1
+
+
+def test_further_scores_are_queued_with_their_settings(workspace, finished_run, monkeypatch):
+    monkeypatch.setattr(JobQueue, "reconcile", lambda self: None)
+    run = RunFolder(shutil.copytree(finished_run.path, workspace.runs / "tiny"))
+    app = opened(workspace, "compare", "tiny")
+    app.session_state["more"] = ["gex"]
+    app.run()
+    slow = next(one.value for one in app.caption if "at the pace of this run" in one.value)
+    assert app.number_input(key="more-members").value == 32
+    app.number_input(key="more-members").set_value(4).run()
+    quick = next(one.value for one in app.caption if "at the pace of this run" in one.value)
+    assert slow != quick
+    app.button(key="compute-more").click().run()
+    assert not app.exception
+    assert run.config.compare.settings["members"] == 4

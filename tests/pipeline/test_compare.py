@@ -21,6 +21,7 @@ from fvm_core.pipeline.prepare import open_data, open_inputs
 from fvm_core.pipeline.progress import Silent
 from fvm_core.pipeline.runner import execute
 from fvm_core.pipeline.weights import save_tensors
+from fvm_core.runs.checksums import content_fault, read
 from fvm_core.runs.run_folder import RunFolder
 from tests.cases import tiny_config
 from tests.pipeline.test_resume import StopsAt, same_results
@@ -199,6 +200,36 @@ def test_estimators_added_later_are_those_of_a_run_that_had_them_from_the_start(
         assert read_result(later.path, name).equals(read_result(run.path, name)), name
     tables = [pd.read_parquet(one.path / "figures" / "steps.parquet") for one in (later, run)]
     pd.testing.assert_frame_equal(*tables)
+
+
+def test_one_that_is_there_is_computed_again_only_with_another_setting(tmp_path):
+    run = execute(RunFolder.create(tmp_path / "run", few_epochs()))
+    run.add_estimators(["lissa", "tuned_margin"], settings={"lissa_depth": 20})
+    execute(run)
+    first = {one.name: one for one in descriptions(run.path)}
+    values = read_result(run.path, "lissa")["value"].to_numpy()
+    assert first["lissa"].settings["depth"] == 20
+    stamp = (run.path / "estimators" / "lissa.parquet").stat().st_mtime_ns
+    for settings in ({}, {"lissa_depth": 20}):
+        run.add_estimators(["lissa"], settings=settings)
+        execute(run)
+        assert (run.path / "estimators" / "lissa.parquet").stat().st_mtime_ns == stamp
+    run.add_estimators(["lissa"], settings={"lissa_depth": 5})
+    assert "lissa" not in {one.name for one in descriptions(run.path)}
+    execute(run)
+    again = {one.name: one for one in descriptions(run.path)}
+    assert again["lissa"].settings["depth"] == 5
+    assert not np.allclose(read_result(run.path, "lissa")["value"].to_numpy(), values, rtol=1e-3)
+    assert again["tuned_margin"] == first["tuned_margin"]
+    assert all(content_fault(run.path, name, noted) is None for name, noted in read(run.path).items())
+    for settings, message in (
+        ({"members": 8}, "No estimator that is asked for has the setting `members`; ask for gex with it"),
+        ({"nothing": 8}, "has the setting `nothing`; see `saltflat estimators`"),
+        ({"lissa_depth": 0}, "lissa_depth` is 0; it must be at least 1"),
+    ):
+        with pytest.raises(SaltflatError, match=message):
+            run.add_estimators(["lissa"], settings=settings)
+    assert run.finished and run.config.compare.settings["lissa_depth"] == 5
 
 
 def test_what_a_run_lacks_is_told_before_anything_is_computed(tmp_path):
