@@ -71,6 +71,8 @@ with right:
         guards.tell(problem)
     if train is None:
         st.stop()
+    if val is not None:
+        train, val = align_classes(train, val)
     st.subheader("Is this your data?", anchor=False)
     total = f"{wording.count(len(train), 'sample')}, {wording.count(len(train.classes), 'class', 'classes')}"
     trusted = f"; {wording.count(len(val), 'sample')} with trusted labels" if val is not None else ""
@@ -92,7 +94,7 @@ with right:
         st.stop()
     try:
         preview.stops(found)
-        expected = preview.cost(config.check(), *align_classes(train, val))
+        expected = preview.cost(config.check(), train, val)
         preview.cost_lines(expected)
     except SaltflatError as problem:
         guards.tell(problem)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 import numpy as np
 
+from fvm_core.data.class_names import match, with_names
 from fvm_core.data.dataset import MISSING_LABEL, UNKNOWN, ImageDataset, Problem, missing_labels
 from fvm_core.data.labels import natural_key
 from fvm_core.data.parallel import ProgressCallback
@@ -34,7 +35,7 @@ def find_problems(
 
     Args:
         train: the training set.
-        val: the validation set, if there is one; its classes are matched by name.
+        val: the validation set, if there is one; its classes are matched by name, see `align_classes`.
         train_thumbnails: what building thumbnails found out about the images, which saves a pass.
         val_thumbnails: likewise for `val`.
         progress: called with images read and images to read.
@@ -44,6 +45,8 @@ def find_problems(
     Returns:
         Problems that each list every row they concern; `severity` "error" stops a run.
     """
+    if val is not None:
+        train, val = align_classes(train, val)
     scans: dict[str, Scanned | None] = {"train": train_thumbnails, "val": val_thumbnails}
     datasets = {"train": train} if val is None else {"train": train, "val": val}
     if deep:
@@ -57,7 +60,7 @@ def find_problems(
         problems += _duplicate_ids(dataset, where)
         problems += _label_conflicts(dataset, scan, where)
         problems += _too_few(dataset, scan, where)
-    problems += _empty_classes(train)
+    problems += _empty_classes(train, val)
     if val is not None:
         problems += _shared_images(scans["train"], scans["val"])
         problems += _class_differences(train, val)
@@ -65,7 +68,12 @@ def find_problems(
 
 
 def align_classes(train: ImageDataset, val: ImageDataset) -> tuple[ImageDataset, ImageDataset]:
-    """Both datasets with one class list, matched by name: train's classes, then val's new ones."""
+    """Both datasets with one class list, matched by name: train's classes, then val's new ones.
+
+    Names that differ by form only are one class, see `class_names`; the datasets' problems say so.
+    """
+    matching = match(train, val)
+    train, val = with_names(train, matching, "train"), with_names(val, matching, "val")
     classes = tuple(dict.fromkeys([*train.classes, *val.classes]))
     return train.with_classes(classes), val.with_classes(classes)
 
@@ -166,8 +174,8 @@ def _too_few(dataset: ImageDataset, scan: Scanned | None, where: str) -> list[Pr
     return problems
 
 
-def _empty_classes(train: ImageDataset) -> list[Problem]:
-    used = _used(train)
+def _empty_classes(train: ImageDataset, val: ImageDataset | None) -> list[Problem]:
+    used = _used(train) | (set() if val is None else _used(val))
     empty = [name for name in train.classes if name not in used]
     if not empty:
         return []
@@ -178,7 +186,21 @@ def _empty_classes(train: ImageDataset) -> list[Problem]:
 
 def _class_differences(train: ImageDataset, val: ImageDataset) -> list[Problem]:
     in_train, in_val = _used(train), _used(val)
+    if in_train and in_val and not in_train & in_val:
+        text = (
+            "Training and validation set have no class in common, so that nothing can be compared. Training: "
+            f"{_names(in_train)}. Validation: {_names(in_val)}. Give both the same names, or choose other "
+            "label columns."
+        )
+        return [Problem("no_common_class", text, (), "val", "error")]
     problems = []
+    for ours, theirs in match(train, val).unclear:
+        text = (
+            f"Are these the same classes? Training: {_names(ours)}. Validation: {_names(theirs)}. They "
+            "differ by form only, and elsewhere both sets tell such names apart. Give equal names to what is "
+            "one class."
+        )
+        problems.append(Problem("class_names_unclear", text, (), "val", "error"))
     new = sorted(in_val - in_train, key=natural_key)
     if new:
         codes = [k for k, name in enumerate(val.classes) if name in new]
@@ -196,6 +218,13 @@ def _class_differences(train: ImageDataset, val: ImageDataset) -> list[Problem]:
         )
         problems.append(Problem("train_class_not_in_val", text, (), "val"))
     return problems
+
+
+def _names(names: Iterable[str]) -> str:
+    """In quotes where spaces could be overlooked."""
+    shown = sorted(names, key=natural_key)
+    plain = all(name == name.strip() and name for name in shown)
+    return listing(shown if plain else [repr(name) for name in shown])
 
 
 def _used(dataset: ImageDataset) -> set[str]:
