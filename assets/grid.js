@@ -260,7 +260,7 @@ class Grid {
     const parts = [make("bdi", {}, this.name(tile.given) ?? "no label")];
     if (target !== null && target !== tile.given) parts.push(make("span", { class: "arrow" }, ARROW), make("bdi", {}, this.name(target)));
     const by = state?.[2] ? `${MARKS[state[0]][1]} by ${state[2]} · ` : "";
-    line.replaceChildren(...parts, make("span", { class: "by" }, `${by}suspicion ${share(tile.percentile)} · `, make("bdi", {}, tile.id)));
+    line.replaceChildren(...parts, make("span", { class: "by" }, `${by}${rank(tile)} · `, make("bdi", {}, tile.id)));
   }
 
   paint(node, tile, index) {
@@ -283,10 +283,10 @@ class Grid {
     const [first, second] = two && this.width ? cutPair(given, differs ? target : null, this.width, this.font) : [given, target];
     words.replaceChildren(make(relabelled ? "s" : "span", { class: "given" }, first));
     if (differs) words.append(make("span", { class: "arrow" }, two ? "→ " : ARROW), make(relabelled ? "b" : "span", { class: "target" }, second));
-    const sentence = `${given} → ${target ?? "no suggestion"}, suspicion ${share(tile.percentile)}` + (state ? `, ${word}` : "");
+    const sentence = `${given} → ${target ?? "no suggestion"}, ${rank(tile)}` + (state ? `, ${word}` : "");
     node.setAttribute("aria-label", sentence);
     words.setAttribute("title", state?.[2] ? `${given} → ${target ?? "no suggestion"}\n${word} by ${state[2]}` : `${given} → ${target ?? "no suggestion"}`);
-    node.querySelector(".hair").setAttribute("title", `Suspicion ${share(tile.percentile)}, influence +${number(tile.raw)}`);
+    node.querySelector(".hair").setAttribute("title", tile.unscored ? `Not ranked: ${tile.unscored}` : `Suspicion ${share(tile.percentile)}, influence +${number(tile.raw)}`);
   }
 
   click(event) {
@@ -439,6 +439,11 @@ class Grid {
     told.toggleAttribute("data-wrong", wrong);
     this.find(".told-text").textContent = text;
   }
+}
+
+// The place among all samples, or why there is none.
+function rank(tile) {
+  return tile.unscored ? `not ranked: ${tile.unscored}` : `suspicion ${share(tile.percentile)}`;
 }
 
 function number0(value) {

@@ -37,7 +37,7 @@ function evidence(tile, steps, name, choose) {
     make("div", { class: "title" }, make("bdi", {}, name(tile.given) ?? "no label"), " → ", make("bdi", {}, name(tile.suggested) ?? "–")),
     make("div", { class: "id" }, tile.id),
     make("h4", {}, "Why it is here"),
-    make("p", {}, `Suspicion ${share(tile.percentile)}: the label works against the images you trust more than the labels of that share of all samples do.`),
+    make("p", {}, tile.unscored ? `Not ranked, and without a suggestion: ${tile.unscored}.` : `Suspicion ${share(tile.percentile)}: the label works against the images you trust more than the labels of that share of all samples do.`),
     make("p", { class: "quiet" }, `Influence +${number(tile.raw)} (gᵀP⁻¹g, no unit). It is never negative; large means suspicious.`),
     make("p", { class: "quiet" }, `The model gives the given label ${percent(tile.p_given)}; its loss is ${number(tile.loss)}.`),
     ...options("Labels, smallest influence first", ranked, tile, name, choose),

@@ -69,6 +69,7 @@ def page_data(
     images = results.thumbnails(run)
     steps, values = results.trajectory(run)
     names = (*table.classes, None)
+    unscored = results.unscored(run)
     tiles = []
     for place, row in enumerate(page.rows.tolist()):
         sample = more.iloc[place]
@@ -85,6 +86,7 @@ def page_data(
                 "p_given": _number(table.p_given[row]),
                 "alternatives": _alternatives(sample["alternatives"]),
                 "path": [_number(value) for value in values[:, row]],
+                "unscored": unscored.get(row),
             }
         )
     ranking = review_view.ranking_of(run)

@@ -50,6 +50,11 @@ def details(run: RunFolder, rows: np.ndarray) -> pd.DataFrame:
     return _details(str(run.path), version(run)).take(pa.array(rows)).to_pandas()
 
 
+def unscored(run: RunFolder) -> pd.Series:
+    """Why samples have no percentile, by row number."""
+    return _unscored(str(run.path), version(run))
+
+
 def ids(run: RunFolder) -> pa.ChunkedArray:
     """The ids of all samples."""
     return _details(str(run.path), version(run)).column("id")
@@ -127,6 +132,11 @@ def _table(path: str, version: int) -> ReviewTable:
 @st.cache_resource(max_entries=2, show_spinner=False)
 def _details(path: str, version: int) -> pa.Table:
     return RunFolder(path).score_columns(["id", "path", "alternatives", "influence"])
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _unscored(path: str, version: int) -> pd.Series:
+    return RunFolder(path).unscored()
 
 
 @st.cache_resource(max_entries=2, show_spinner=False)

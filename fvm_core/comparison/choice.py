@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 
 from fvm_core.atomic import write_json
@@ -59,6 +60,7 @@ def read_scores(run: RunFolder, columns: list[str] | None = None) -> pd.DataFram
     name = chosen(run)
     if name == OWN or not {"suspicion", "percentile"} & set(table.columns):
         return table
-    suspicion = read_result(run.path, name)["suspicion"].to_numpy()
+    suspicion = read_result(run.path, name)["suspicion"].to_numpy(dtype=np.float64, copy=True)
+    suspicion[run.unscored().index.to_numpy()] = np.nan
     found = {"suspicion": suspicion, "percentile": percentiles(suspicion)}
     return table.assign(**{key: value for key, value in found.items() if key in table.columns})

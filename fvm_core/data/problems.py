@@ -214,7 +214,8 @@ def _class_differences(train: ImageDataset, val: ImageDataset) -> list[Problem]:
     if lacking:
         text = (
             f"{count(len(lacking), 'training class', 'training classes')} without validation images: "
-            f"{listing(lacking)}. Scores of such samples are weak; add a few clean images of each."
+            f"{listing(lacking)}. Their samples get no percentile and no suggestion, as nothing that you "
+            "trust speaks for them; add a few clean images of each."
         )
         problems.append(Problem("train_class_not_in_val", text, (), "val"))
     return problems

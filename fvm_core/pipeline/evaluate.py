@@ -17,7 +17,8 @@ def evaluate(run: RunFolder) -> dict:
     `roc_auc` and `average_precision` are those of the suspicion, `relabel_accuracy_all` and
     `relabel_accuracy_mislabelled` the share of suggestions that are the true label. `baselines` holds the
     same detection figures for the loss under θ* (`loss_trained`), the loss under θ̃ (`loss_tuned`) and
-    the influence at step 0 (`influence_trained`). Only samples with a given and a true label count.
+    the influence at step 0 (`influence_trained`). Only samples with a given and a true label that are
+    ranked count.
 
     Raises:
         SaltflatError: the run has no true labels, or none of them is known.
@@ -28,7 +29,8 @@ def evaluate(run: RunFolder) -> dict:
             f"{run.name} has no true labels to compare with. Name their column with --true-label-column "
             f"when you start a run."
         )
-    known = (scores["true_label"].notna() & scores["given_label"].notna()).to_numpy()
+    labelled = scores["true_label"].notna() & scores["given_label"].notna()
+    known = labelled.to_numpy() & ~labelled.index.isin(run.unscored().index)
     if not known.any():
         raise SaltflatError(f"{run.name} has no sample of which both the given and the true label are known.")
     codes = pd.Index(run.info["classes"])

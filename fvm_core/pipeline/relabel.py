@@ -6,8 +6,10 @@ import numpy as np
 import pyarrow as pa
 import torch
 
+from fvm_core.data.dataset import UNKNOWN
 from fvm_core.diagonal.batch_size import BatchSize
 from fvm_core.percentiles import percentiles
+from fvm_core.pipeline import unscored
 from fvm_core.pipeline.chunks import ChunkedArrays
 from fvm_core.pipeline.context import Context
 from fvm_core.pipeline.curvature import batch_size, fitted_at
@@ -101,6 +103,11 @@ def _write_tables(context: Context, ranked: ChunkedArrays, p_trusted: np.ndarray
     steps = context.saved_steps()
     scored = [_of_training(context, number) for number in range(len(steps))]
     influence, loss = scored[-1]["influence"], scored[-1]["loss"]
+    why = unscored.reasons(context)
+    unscored.write(context, why)
+    untrusted = why == unscored.NO_TRUSTED
+    suspicion = np.where(untrusted, np.nan, influence)
+    suggested = np.where(untrusted, UNKNOWN, ranked["label"][:, 0])
     names = np.array([*context.classes, None], dtype=object)
     train = context.train
     table = {
@@ -108,14 +115,16 @@ def _write_tables(context: Context, ranked: ChunkedArrays, p_trusted: np.ndarray
         "path": pa.array(train.paths if train.paths is not None else [None] * len(train), pa.string()),
         "given_label": pa.array(names[train.given], pa.string()),
         "influence": pa.array(influence, from_pandas=True),
-        "suspicion": pa.array(influence, from_pandas=True),
-        "percentile": pa.array(percentiles(influence), from_pandas=True),
-        "suggested_label": pa.array(names[ranked["label"][:, 0]], pa.string()),
-        "suggested_influence": pa.array(ranked["influence"][:, 0], from_pandas=True),
-        "alternatives": _alternatives(ranked, names),
+        "suspicion": pa.array(suspicion, from_pandas=True),
+        "percentile": pa.array(percentiles(suspicion), from_pandas=True),
+        "suggested_label": pa.array(names[suggested], pa.string()),
+        "suggested_influence": pa.array(
+            np.where(untrusted, np.nan, ranked["influence"][:, 0]), from_pandas=True
+        ),
+        "alternatives": _alternatives(ranked, names, ~untrusted),
         "loss": pa.array(loss, from_pandas=True),
         "p_given": pa.array(ranked["p_given"], from_pandas=True),
-        "p_suggested": pa.array(ranked["probability"][:, 0], from_pandas=True),
+        "p_suggested": pa.array(np.where(untrusted, np.nan, ranked["probability"][:, 0]), from_pandas=True),
         "loss_before": pa.array(scored[0]["loss"], from_pandas=True),
     }
     if train.true is not None:
@@ -137,7 +146,8 @@ def _write_tables(context: Context, ranked: ChunkedArrays, p_trusted: np.ndarray
         context.run.write_table("planted_trajectory.parquet", pa.table(table))
     if train.true is not None and ((train.true >= 0) & (train.given >= 0)).any():
         evaluate(context.run)
-    found = summarise(influence, ranked["label"][:, 0], train.given, ranked["p_given"], p_trusted)
+    p_given = np.where(untrusted, np.nan, ranked["p_given"])
+    found = summarise(suspicion, suggested, train.given, p_given, p_trusted)
     context.run.update(summary=found)
 
 
@@ -147,9 +157,9 @@ def _of_training(context: Context, number: int) -> dict[str, np.ndarray]:
     return {name: arrays[name][: len(context.train)] for name in ("influence", "loss")}
 
 
-def _alternatives(ranked: ChunkedArrays, names: np.ndarray) -> pa.ListArray:
+def _alternatives(ranked: ChunkedArrays, names: np.ndarray, shown: np.ndarray) -> pa.ListArray:
     labels = ranked["label"]
-    there = labels >= 0
+    there = (labels >= 0) & shown[:, None]
     offsets = np.concatenate([[0], np.cumsum(there.sum(1))]).astype(np.int32)
     inner = pa.StructArray.from_arrays(
         [

@@ -78,8 +78,9 @@ def export_table(
     """The clean label of every training sample, in the input's order.
 
     Columns: `id, path, given_label, clean_label, status, suggested_label, influence, percentile,
-    reviewer, decided_at, run`. Texts are never null: what is not there is the empty text. `influence`
-    and `percentile` are NaN for rows without a score. `decided_at` is ISO 8601 in UTC.
+    reviewer, decided_at, run, note`. Texts are never null: what is not there is the empty text.
+    `influence` and `percentile` are NaN for rows without a score; `note` says why a row has no percentile.
+    `decided_at` is ISO 8601 in UTC.
 
     `clean_label` is the given label, except for `relabelled` rows (the reviewer's label) and
     `auto_relabelled` ones (the suggested label). Excluded rows keep the given label there: `status`
@@ -119,6 +120,9 @@ def export_table(
     decided_at[rows] = iso_times(state["at"].to_numpy(dtype=np.float64))
     relabelled = (state["state"] == "relabelled").to_numpy(dtype=bool)
     clean[rows[relabelled]] = state["new_label"].to_numpy(dtype=object)[relabelled]
+    unscored = run.unscored()
+    note = np.full(len(scores), "", dtype=object)
+    note[unscored.index.to_numpy()] = unscored.to_numpy()
     if accept_above is not None:
         suggested = texts["suggested_label"]
         accepted = (status == "unreviewed") & (numbers["percentile"] > accept_above)
@@ -134,6 +138,7 @@ def export_table(
         "reviewer": reviewer,
         "decided_at": decided_at,
         "run": np.full(len(scores), run.name, dtype=object),
+        "note": note,
     }
     kept = np.flatnonzero(status != "unreviewed") if decisions_only else np.arange(len(scores))
     table = pd.DataFrame(

@@ -28,8 +28,12 @@ COLUMNS = (
     "reviewer",
     "decided_at",
     "run",
+    "note",
 )
 """Columns of the export, in this order."""
+
+LATER = ("note",)
+"""Columns that exports of earlier versions don't have; they are read as empty."""
 
 NUMBERS = ("influence", "percentile")
 """The columns that hold float64; all others hold text."""
@@ -77,6 +81,7 @@ def read_export(path: str | Path, format: str | None = None) -> pd.DataFrame:
     kind = format_of(path, format)
     try:
         found = _read(path, kind)
+        found = found.assign(**{name: "" for name in LATER if name not in found})
         lacking = [name for name in COLUMNS if name not in found]
         if lacking:
             raise SaltflatError(f"{path} is not an export: it lacks the columns {', '.join(lacking)}.")

@@ -288,6 +288,16 @@ class RunFolder:
         """
         return self._frame("scores.parquet", columns)
 
+    def unscored(self) -> pd.Series:
+        """Why samples have no percentile, by row number; empty where all have one, and for older runs.
+
+        Raises:
+            DamagedFile: the file can't be read.
+        """
+        if not (self.path / "unscored.parquet").exists():
+            return pd.Series([], index=pd.Index([], dtype=np.int64), dtype=object)
+        return self._frame("unscored.parquet").set_index("row")["reason"]
+
     def has_column(self, name: str) -> bool:
         """Whether `scores.parquet` has a column; raises `DamagedFile`."""
         return name in read_schema(self.path / "scores.parquet", self._redo).names

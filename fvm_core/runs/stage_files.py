@@ -16,7 +16,13 @@ PATTERNS = {
     "tune": ("checkpoints/step_*.safetensors", "tuning.parquet"),
     "curvature": ("curvature/*.safetensors",),
     "score": (),
-    "relabel": ("scores.parquet", "trajectory.parquet", "planted_trajectory.parquet", "metrics.json"),
+    "relabel": (
+        "scores.parquet",
+        "unscored.parquet",
+        "trajectory.parquet",
+        "planted_trajectory.parquet",
+        "metrics.json",
+    ),
     "compare": ("estimators/*", "figures/*"),
     "embed": ("embedding.parquet",),
 }

@@ -34,6 +34,7 @@ def test_every_row_in_order_with_every_status(place):
     assert list(table.columns) == list(COLUMNS)
     assert table["id"].tolist() == [f"s{row}" for row in range(6)]
     assert table["given_label"].tolist() == ["cat", "dog", "cat", "", "dog", "cat"]
+    assert table["note"].tolist() == [""] * 6
     assert table["clean_label"].tolist() == ["bird", "dog", "cat", "", "dog", "cat"]
     assert table["status"].tolist() == [
         "relabelled",
