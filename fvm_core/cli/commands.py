@@ -134,6 +134,7 @@ def export(
             help="Put an apostrophe before texts that a spreadsheet would run as formulas (.csv, .tsv).",
         ),
     ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there already.")] = False,
 ) -> None:
     """Write the cleaned labels, every row in the input's order, with what was decided by whom."""
     from fvm_core.review.decisions import DecisionStore
@@ -149,6 +150,7 @@ def export(
         accept_above=accept_suggestions_above,
         decisions_only=decisions_only,
         for_spreadsheets=spreadsheet_safe,
+        overwrite=force,
     )
     counts = ", ".join(f"{number:,} {status}" for status, number in done.counts.items() if number)
     console.print(f"{done.rows:,} rows ({counts}) are in {out}.")

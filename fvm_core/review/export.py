@@ -161,6 +161,7 @@ def export(
     for_spreadsheets: bool = False,
     dataset: ImageDataset | None = None,
     progress: Callable[[int, int], None] | None = None,
+    overwrite: bool = True,
 ) -> ExportSummary:
     """Write the cleaned labels, and `<out stem>.audit.csv` beside them where there are decisions.
 
@@ -176,6 +177,7 @@ def export(
             only.
         dataset: the training set, for class folders; None opens it as the run's settings say.
         progress: told (done, total) while images are written.
+        overwrite: False refuses a file that is there already, the audit's too.
 
     Raises:
         SaltflatError: unknown ending, nothing to export yet, a place that can't be written, or class
@@ -189,6 +191,10 @@ def export(
     if notice and chosen == FOLDERS:
         raise SaltflatError(f"{notice} Class folders copy its images: put the data back, or export a table.")
     table = export_table(run, store, accept_above=accept_above, decisions_only=decisions_only)
+    events = audit_table(run, store)
+    audit = out.with_name(f"{out.name if chosen == FOLDERS else out.stem}.audit.csv")
+    if not overwrite:
+        _refuse_existing([*([] if chosen == FOLDERS else [out]), *([audit] if len(events) else [])])
     without_image = 0
     if chosen == FOLDERS:
         dataset = open_spec(run.config.train_data) if dataset is None else dataset
@@ -196,11 +202,8 @@ def export(
     else:
         write_export(spreadsheet_safe(table) if for_spreadsheets else table, out, chosen)
     paths = [out]
-    events = audit_table(run, store)
     if len(events):
-        events = spreadsheet_safe(events) if for_spreadsheets else events
-        name = out.name if chosen == FOLDERS else out.stem
-        paths.append(write_audit(events, out.with_name(f"{name}.audit.csv")))
+        paths.append(write_audit(spreadsheet_safe(events) if for_spreadsheets else events, audit))
     counted = table["status"].value_counts()
     return ExportSummary(
         rows=len(table),
@@ -210,6 +213,13 @@ def export(
         without_image=without_image,
         notice=notice,
     )
+
+
+def _refuse_existing(places: list[Path]) -> None:
+    """Somebody's file of that name may be the only one with decisions of an earlier review."""
+    for place in places:
+        if place.exists():
+            raise SaltflatError(f"{place} is there already. Choose another name, or replace it with --force.")
 
 
 def _chosen_format(out: Path, format: str | None) -> str:

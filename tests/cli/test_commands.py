@@ -65,6 +65,14 @@ def test_run_evaluate_export(tmp_path):
     auto = pd.read_csv(tmp_path / "auto.csv", dtype=str, keep_default_na=False)
     taken = auto["status"] == "auto_relabelled"
     assert taken.any() and (auto["clean_label"][taken] == auto["suggested_label"][taken]).all()
+    # Nothing is written over without a word, neither the table nor the audit.
+    before = {path.name: path.read_bytes() for path in tmp_path.glob("*.csv")}
+    for name in ("clean.csv", "clean.tsv"):  # the second has the same audit file
+        with pytest.raises(SaltflatError, match=r"clean\.(csv|audit\.csv) is there already.*--force"):
+            call("export", out, "--out", tmp_path / name, "--decisions-only")
+    assert {path.name: path.read_bytes() for path in tmp_path.glob("*.csv")} == before
+    call("export", out, "--out", tmp_path / "clean.csv", "--decisions-only", "--force")
+    assert len(pd.read_csv(tmp_path / "clean.csv", dtype=str)) == 1
 
 
 def test_config_file_and_options(tmp_path):
