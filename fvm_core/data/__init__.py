@@ -56,7 +56,8 @@ def load_dataset(
     Args:
         source: `digits`, `cifar10:FOLDER`, `cifar100:FOLDER`, or the path of a folder of class
             folders, a `.csv`, `.tsv`, `.parquet` or `.npz` file.
-        split: `train`, `val` or `test`, for sources that hold several.
+        split: the part to take of a source that holds several: `train`, `val` or `test` for the one that
+            means it, or its name.
         label: column (for CIFAR-N: key) of given labels; None finds the usual names.
         true_label: column or key of true labels, where there is one.
         image: column of images or paths; None finds the usual names.
@@ -112,7 +113,7 @@ def _read_path(path: Path, spec: DatasetSpec) -> ImageDataset:
     columns = {"label": spec.label, "true_label": spec.true_label, "image": spec.image, "id": spec.id}
     if path.is_dir():
         _refuse(spec, "label", "true_label", "image", "id")
-        return read_folder(path)
+        return read_folder(path, spec.split)
     if not path.exists():
         raise SaltflatError(f"There is no file or folder {spec.source!r}. {_POSSIBLE}")
     reader = _TABLES.get(path.suffix.lower())

@@ -78,7 +78,8 @@ class DatasetSpec:
     Attributes:
         source: `digits`, `cifar10:ROOT`, `cifar100:ROOT`, or the path of a folder of class folders,
             `.csv`/`.tsv`, `.parquet` or `.npz`.
-        split: `train`, `val` or `test`, for sources that hold several.
+        split: which part to take of a source that holds several: `train`, `val` or `test` for the one that
+            means it, or its name.
         label / true_label / image / id: column names; None means: find the usual ones.
         limit: keep this many rows, drawn with `seed`, in the input's order.
         noise: share of labels to move (digits only), `noise_kind` symmetric or class_dependent.
