@@ -9,7 +9,7 @@ from pathlib import Path
 
 from fvm_core.data.columns import find_columns
 from fvm_core.data.dataset import ImageDataset, missing_labels
-from fvm_core.data.labels import from_texts, merge
+from fvm_core.data.labels import from_texts, merge, said_missing
 from fvm_core.data.sources import FileImages
 from fvm_core.errors import SaltflatError
 
@@ -25,7 +25,7 @@ def read_delimited(
     """Open a table of image paths and labels; every field is taken as text, exactly as it is.
 
     UTF-8, with or without a byte order mark; quotes as in RFC 4180. Relative paths start at the
-    file's folder. Only the empty text is no label: `NA`, `null` and `0` are class names.
+    file's folder. What is no label is the same as in every format (`labels.py`).
 
     Args:
         file: the CSV or TSV file, with a header row.
@@ -52,7 +52,8 @@ def read_delimited(
         return [row[place] for row in rows]
 
     true = None if columns.true_label is None else from_texts(column(columns.true_label))
-    given_codes, true_codes, classes = merge(from_texts(column(columns.label)), true)
+    given = from_texts(column(columns.label))
+    given_codes, true_codes, classes = merge(given, true)
     paths = column(columns.image)
     return ImageDataset(
         name=file.stem,
@@ -62,7 +63,7 @@ def read_delimited(
         images=FileImages([str(file.parent / path) if path else "" for path in paths]),
         true=true_codes,
         paths=paths,
-        problems=missing_labels(given_codes),
+        problems=[*said_missing(given, file.name), *missing_labels(given_codes)],
     )
 
 

@@ -6,11 +6,9 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
-from fvm_core.data.dataset import ImageDataset, Problem
+from fvm_core.data.dataset import ImageDataset, Problem, missing_labels
 from fvm_core.data.decode import EXTENSIONS
-from fvm_core.data.labels import natural_key
+from fvm_core.data.labels import from_texts, is_missing, natural_key, said_missing
 from fvm_core.data.leftovers import is_leftover, left_out
 from fvm_core.data.sources import FileImages
 from fvm_core.data.splits import ROLES, TRAIN, are_parts, choose, not_split, role
@@ -56,14 +54,15 @@ def read_folder(folder: Path, split: str = TRAIN) -> ImageDataset:
     class_folders = sorted((e for e in entries if _is_dir(e)), key=lambda e: natural_key(e.name))
     if not class_folders:
         raise SaltflatError(_no_classes(top, entries))
+    classes = [_printable(entry.name) for entry in class_folders]
     relative: list[str] = []
-    given: list[int] = []
+    given: list[str] = []
     other: list[str] = []
-    for index, entry in enumerate(class_folders):
+    for label, entry in zip(classes, class_folders, strict=True):
         for name in sorted(_files(entry, leftovers)):
             if _is_image(name):
                 relative.append(f"{entry.name}/{name}")
-                given.append(index)
+                given.append(label)
             else:
                 other.append(f"{entry.name}/{name}")
     if not relative:
@@ -72,16 +71,23 @@ def read_folder(folder: Path, split: str = TRAIN) -> ImageDataset:
             + _seen_instead(other)
         )
     shown = [_printable(name) for name in relative]
-    classes = tuple(_printable(entry.name) for entry in class_folders)
-    codes = np.array(given, dtype=np.int64)
+    labels = from_texts(given)
+    named = tuple(name for name in classes if not is_missing(name))
+    codes = labels.recode(named)
     return ImageDataset(
         name=folder.name,
         ids=shown,
         given=codes,
-        classes=classes,
+        classes=named,
         images=FileImages([f"{top}/{name}" for name in relative]),
         paths=shown,
-        problems=[*notices, *_problems(entries, other), *left_out([_printable(name) for name in leftovers])],
+        problems=[
+            *notices,
+            *_problems(entries, other),
+            *left_out([_printable(name) for name in leftovers]),
+            *said_missing(labels, str(top)),
+            *missing_labels(codes),
+        ],
     )
 
 

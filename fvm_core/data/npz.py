@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from fvm_core.data.dataset import ImageDataset, Problem, missing_labels
-from fvm_core.data.labels import Labels, from_numbers, from_texts, merge
+from fvm_core.data.labels import Labels, from_floats, from_numbers, from_texts, merge, said_missing
 from fvm_core.data.npy_header import HEADER_ERRORS, check_claim, read_header
 from fvm_core.data.sources import RawImages, check_pixels, file_stamp
 from fvm_core.data.splits import choose, not_split, role
@@ -185,7 +185,7 @@ def _read(
         classes=classes,
         images=RawImages(pixels, file_stamp(arrays.file)),
         true=true_codes,
-        problems=[*arrays.notices, *missing_labels(codes)],
+        problems=[*arrays.notices, *said_missing(given, arrays.file.name), *missing_labels(codes)],
     )
 
 
@@ -193,11 +193,13 @@ def _labels(arrays: _Arrays, name: str, rows: int, names: list[str] | None) -> L
     values = arrays.column(name, rows)
     if values.dtype.kind in "iub":
         return from_numbers(values.astype(np.int64), names)
+    if values.dtype.kind == "f":
+        return from_floats(values, f"{arrays.file}: {name!r}", names)
     labels = from_texts(_texts(values, name, arrays.file))
     if names is None:
         return labels
     both = tuple(dict.fromkeys([*names, *labels.names]))
-    return Labels(labels.recode(both), both, ordered=True)
+    return Labels(labels.recode(both), both, ordered=True, missing=labels.missing)
 
 
 def _texts(values: np.ndarray, name: str, file: Path) -> list[str]:

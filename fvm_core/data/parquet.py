@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from fvm_core.data.columns import find_columns
 from fvm_core.data.dataset import ImageDataset, ImageSource, missing_labels
-from fvm_core.data.labels import Labels, from_numbers, from_texts, merge
+from fvm_core.data.labels import Labels, from_floats, from_numbers, from_texts, merge, said_missing
 from fvm_core.data.sources import EncodedImages, FileImages, file_stamp
 from fvm_core.errors import SaltflatError
 
@@ -31,7 +30,7 @@ def read_parquet(
 
     Images: the struct {bytes, path} of Hugging Face, encoded bytes, or paths relative to the file's
     folder. Labels: texts, dictionary columns, or whole numbers, which Hugging Face's metadata may
-    name. Null, the empty text and the number −1 are no label.
+    name. What is no label is the same as in every format (`labels.py`).
 
     Args:
         file: the Parquet file.
@@ -75,7 +74,7 @@ def _read(
         images=images,
         true=true_codes,
         paths=None if paths is None else [path or "" for path in paths],
-        problems=missing_labels(codes),
+        problems=[*said_missing(given, file.name), *missing_labels(codes)],
     )
 
 
@@ -93,23 +92,17 @@ def _labels(column: pa.ChunkedArray, name: str, schema: pa.Schema, file: Path) -
         kind, column = pa.string(), column.cast(pa.string())
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
         return from_texts(column.to_pylist())
-    if pa.types.is_floating(kind):  # what pandas makes of whole numbers with gaps
-        values = column.to_numpy()
-        gaps = np.isnan(values)
-        if not np.all(gaps | (values == np.rint(values))):
-            raise SaltflatError(f"Column {name!r} of {file.name} holds fractions; labels must be whole.")
-        return _numbers(np.where(gaps, -1, values).astype(np.int64), name, schema)
+    names = _class_names(schema, name)
+    if pa.types.is_floating(kind):
+        values = pc.fill_null(column.cast(pa.float64()), float("nan")).to_numpy()
+        return from_floats(values, f"Column {name!r} of {file.name}", names)
     if pa.types.is_integer(kind):
-        return _numbers(pc.fill_null(column.cast(pa.int64()), -1).to_numpy(), name, schema)
+        return from_numbers(pc.fill_null(column.cast(pa.int64()), -1).to_numpy(), names)
     if pa.types.is_null(kind):
         return from_texts([None] * len(column))
     raise SaltflatError(
         f"Column {name!r} of {file.name} has type {kind}; labels must be texts or whole numbers."
     )
-
-
-def _numbers(values: np.ndarray, name: str, schema: pa.Schema) -> Labels:
-    return from_numbers(values, _class_names(schema, name))
 
 
 def _class_names(schema: pa.Schema, column: str) -> list[str] | None:

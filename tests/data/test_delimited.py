@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fvm_core.data import UNKNOWN, load_dataset
+from fvm_core.data.labels import is_missing
 from fvm_core.errors import SaltflatError
 
 from .images import picture, write
@@ -69,7 +70,7 @@ def test_any_text_round_trips(tmp_path_factory, rows, kind, with_pandas):
         save(path, rows, delimiter=mark)
     data = load_dataset(path)
     assert list(data.ids) == list(data.paths) == [path for path, _ in rows]
-    assert labels_of(data) == [label or None for _, label in rows]
+    assert labels_of(data) == [None if is_missing(label) else label for _, label in rows]
 
 
 def test_images_ids_and_true_labels(tmp_path):
