@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass
-from pathlib import Path
 
-import pyarrow.parquet as pq
 import streamlit as st
 
 from fvm_core.access import places
 from fvm_core.data import DatasetSpec
+from fvm_core.data.table_columns import column_names
 from ui import catalog, identity, paths, uploads
 
 PATH, UPLOAD, DIGITS = "Path", "Upload", "Digits demo"
@@ -77,6 +75,7 @@ def prefill(part: Part, spec: DatasetSpec) -> None:
         values["path"] = spec.source
     for name in ("label", "true_label", "image", "id"):
         values[name] = getattr(spec, name)
+    values["root"] = spec.image_root
     for name, value in values.items():
         if value is not None:
             st.session_state[f"{part.key}-{name}"] = value
@@ -111,8 +110,8 @@ def _source(part: Part, kind: str) -> str:
 
 
 def _columns(part: Part, source: str) -> dict[str, str]:
-    """Column choices for tables; the reader finds the usual names itself."""
-    names = _column_names(source)
+    """Column choices for tables and where their images are; the reader finds the usual names itself."""
+    names = column_names(source)
     if not names:
         return {}
     found = {}
@@ -134,23 +133,15 @@ def _columns(part: Part, source: str) -> dict[str, str]:
             )
             if chosen is not None:
                 found[name] = chosen
+        if not source.lower().endswith(".npz"):
+            root = paths.ask(
+                "Folder of the images",
+                key=f"{part.key}-root",
+                bind="query-params",
+                placeholder="that of the table",
+                help="Where the files are that the table names, if they are not beside it. Paths of another "
+                "machine are looked for below it.",
+            )
+            if root is not None:
+                found["image_root"] = str(places.allowed(root))
     return found
-
-
-def _column_names(source: str) -> list[str]:
-    path = Path(source).expanduser()
-    if not path.is_file():
-        return []
-    if path.suffix.lower() in (".parquet", ".pq"):
-        try:
-            return pq.read_schema(path).names
-        except (OSError, ValueError):
-            return []  # the reader says what is wrong with the file
-    if path.suffix.lower() in (".csv", ".tsv"):
-        try:
-            with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
-                line = next(csv.reader(file, delimiter="\t" if path.suffix.lower() == ".tsv" else ","), [])
-        except (OSError, csv.Error):
-            return []
-        return [name for name in line if name]
-    return []

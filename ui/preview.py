@@ -12,6 +12,7 @@ import streamlit as st
 from fvm_core.access import places
 from fvm_core.config import RunConfig
 from fvm_core.data import DatasetSpec, ImageDataset, Problem, open_spec
+from fvm_core.data.image_paths import ImagesNotFound
 from fvm_core.data.problems import find_problems
 from fvm_core.data.sources import FileImages, file_stamp
 from fvm_core.data.thumbnails import encode_thumbnail
@@ -30,13 +31,20 @@ LOOK_AT_ONCE = 5000
 def opened(spec: DatasetSpec) -> ImageDataset:
     """The dataset; opened again only when the settings or the file have changed."""
     spec = replace(spec, source=places.allowed_source(spec.source))
+    if spec.image_root is not None:
+        spec = replace(spec, image_root=str(places.allowed(spec.image_root)))
     folders = tuple(map(str, places.roots())) if places.restricted() else ()
     return _opened(spec, file_stamp(Path(spec.source).expanduser()), folders)
 
 
 @st.cache_resource(max_entries=4, show_spinner="Opening the dataset …")
 def _opened(spec: DatasetSpec, stamp: str, folders: tuple[str, ...]) -> ImageDataset:
-    dataset = open_spec(spec)
+    try:
+        dataset = open_spec(spec)
+    except ImagesNotFound as error:
+        if folders:  # what lies outside is refused in the same words whether it is there or not
+            places.check_files(path for path in error.paths if path)
+        raise
     if folders and isinstance(dataset.images, FileImages):
         places.check_files(path for path in dataset.images.paths if path)
     return dataset

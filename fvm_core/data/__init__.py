@@ -12,6 +12,7 @@ from fvm_core.data.digits import read_digits
 from fvm_core.data.folder import read_folder
 from fvm_core.data.npz import read_npz
 from fvm_core.data.parquet import read_parquet
+from fvm_core.data.splits import not_split
 from fvm_core.data.subset import limited
 from fvm_core.errors import SaltflatError
 
@@ -50,6 +51,7 @@ def load_dataset(
     noise: float = 0.3,
     noise_kind: str = "symmetric",
     seed: int = 0,
+    image_root: str | Path | None = None,
 ) -> ImageDataset:
     """Open a dataset; images are decoded later, when they are asked for.
 
@@ -66,6 +68,7 @@ def load_dataset(
         noise: share of labels to move (digits, train split).
         noise_kind: `symmetric` or `class_dependent` (digits, train split).
         seed: of `limit` and `noise`.
+        image_root: folder of the images that a table names by their paths; None for the table's own.
 
     Raises:
         SaltflatError: what is wrong with the source, and what to do.
@@ -81,6 +84,7 @@ def load_dataset(
         noise=noise,
         noise_kind=noise_kind,
         seed=seed,
+        image_root=None if image_root is None else str(image_root),
     )
     return open_spec(spec)
 
@@ -95,38 +99,51 @@ def open_spec(spec: DatasetSpec) -> ImageDataset:
     if not spec.source.strip():
         raise SaltflatError(f"The source of the data is empty. {_POSSIBLE}")
     if spec.source == "digits":
-        _refuse(spec, "label", "true_label", "image", "id")
+        _refuse(spec, "label", "true_label", "image", "id", "image_root")
         dataset = read_digits(spec.split, noise=spec.noise, noise_kind=spec.noise_kind, seed=spec.seed)
     elif kind in ("cifar10", "cifar100") and folder:
-        _refuse(spec, "image", "id")
+        _refuse(spec, "image", "id", "image_root")
         root = Path(folder).expanduser().resolve()
         dataset = read_cifar(kind, root, split=spec.split, label=spec.label, true_label=spec.true_label)
         spec = replace(spec, source=f"{kind}:{root}")
     else:
         path = Path(spec.source).expanduser()
         dataset = _read_path(path, spec)
-        spec = replace(spec, source=str(path.resolve()))
+        root = _image_root(spec)
+        spec = replace(spec, source=str(path.resolve()), image_root=None if root is None else str(root))
     return replace(limited(dataset, spec.limit, spec.seed), spec=spec)
 
 
 def _read_path(path: Path, spec: DatasetSpec) -> ImageDataset:
     columns = {"label": spec.label, "true_label": spec.true_label, "image": spec.image, "id": spec.id}
     if path.is_dir():
-        _refuse(spec, "label", "true_label", "image", "id")
+        _refuse(spec, "label", "true_label", "image", "id", "image_root")
         return read_folder(path, spec.split)
     if not path.exists():
         raise SaltflatError(f"There is no file or folder {spec.source!r}. {_POSSIBLE}")
     reader = _TABLES.get(path.suffix.lower())
     if reader is not None:
-        return reader(path, **columns)
+        notices = not_split(spec.split, spec.source)
+        dataset = reader(path, **columns, image_root=_image_root(spec))
+        return replace(dataset, problems=[*notices, *dataset.problems])
     if path.suffix.lower() == ".npz":
+        _refuse(spec, "image_root")
         return read_npz(path, split=spec.split, **columns)
     raise SaltflatError(f"{spec.source!r} is of no kind that can be opened. {_POSSIBLE}")
+
+
+def _image_root(spec: DatasetSpec) -> Path | None:
+    if spec.image_root is None:
+        return None
+    root = Path(spec.image_root).expanduser().resolve()
+    if not root.is_dir():
+        raise SaltflatError(f"There is no folder {spec.image_root!r}, which should hold the images.")
+    return root
 
 
 def _refuse(spec: DatasetSpec, *columns: str) -> None:
     asked = [f"{name}={getattr(spec, name)!r}" for name in columns if getattr(spec, name) is not None]
     if asked:
         raise SaltflatError(
-            f"{spec.source} has no such columns to choose from; leave out {', '.join(asked)}."
+            f"{spec.source} has no such columns or paths to choose from; leave out {', '.join(asked)}."
         )

@@ -83,6 +83,7 @@ class DatasetSpec:
         label / true_label / image / id: column names; None means: find the usual ones.
         limit: keep this many rows, drawn with `seed`, in the input's order.
         noise: share of labels to move (digits only), `noise_kind` symmetric or class_dependent.
+        image_root: folder of the images that a table names; None means that of the table.
     """
 
     source: str
@@ -95,6 +96,7 @@ class DatasetSpec:
     noise: float = 0.3
     noise_kind: str = "symmetric"
     seed: int = 0
+    image_root: str | None = None
 
     def to_dict(self) -> dict:
         """The fields that are set, for a file; `DatasetSpec(**d)` goes back."""

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from fvm_core.data.columns import find_columns
 from fvm_core.data.dataset import ImageDataset, missing_labels
+from fvm_core.data.image_paths import PathColumn, locate
 from fvm_core.data.labels import from_texts, merge, said_missing
 from fvm_core.data.sources import FileImages
 from fvm_core.errors import SaltflatError
@@ -21,11 +22,13 @@ def read_delimited(
     true_label: str | None = None,
     image: str | None = None,
     id: str | None = None,
+    image_root: Path | None = None,
 ) -> ImageDataset:
     """Open a table of image paths and labels; every field is taken as text, exactly as it is.
 
-    UTF-8, with or without a byte order mark; quotes as in RFC 4180. Relative paths start at the
-    file's folder. What is no label is the same as in every format (`labels.py`).
+    UTF-8, with or without a byte order mark; quotes as in RFC 4180. Relative paths start at `image_root` or
+    the file's folder; paths of other machines are looked for (`image_paths.py`). What is no label is the
+    same as in every format (`labels.py`).
 
     Args:
         file: the CSV or TSV file, with a header row.
@@ -33,9 +36,10 @@ def read_delimited(
         true_label: column of true labels; None finds `true_label`.
         image: column of image paths; None finds the usual names.
         id: column of ids; None finds `id`. Without one the paths are the ids.
+        image_root: folder of the images, where that is not the file's.
 
     Raises:
-        SaltflatError: not UTF-8, not a table, or columns that are missing or ambiguous.
+        SaltflatError: not UTF-8, not a table, columns that are missing or ambiguous, or no image is found.
     """
     file = file.resolve()
     records = _records(file)
@@ -55,15 +59,16 @@ def read_delimited(
     given = from_texts(column(columns.label))
     given_codes, true_codes, classes = merge(given, true)
     paths = column(columns.image)
+    files, notices = locate([PathColumn(file.name, file.parent, paths)], image_root)
     return ImageDataset(
         name=file.stem,
         ids=paths if columns.id is None else column(columns.id),
         given=given_codes,
         classes=classes,
-        images=FileImages([str(file.parent / path) if path else "" for path in paths]),
+        images=FileImages(files),
         true=true_codes,
         paths=paths,
-        problems=[*said_missing(given, file.name), *missing_labels(given_codes)],
+        problems=[*notices, *said_missing(given, file.name), *missing_labels(given_codes)],
     )
 
 
@@ -71,7 +76,7 @@ def _records(file: Path) -> Iterator[list[str]]:
     """Header and rows; blank lines are skipped, every other row is as long as the header."""
     text = _text(file)
     lines = io.StringIO(text, newline="")
-    reader = csv.reader(lines, delimiter=_delimiter(file, text), strict=True)
+    reader = csv.reader(lines, delimiter=separator(file, text), strict=True)
     width = None
     try:
         for record in reader:
@@ -103,7 +108,7 @@ def _text(file: Path) -> str:
         ) from error
 
 
-def _delimiter(file: Path, text: str) -> str:
+def separator(file: Path, text: str) -> str:
     """Tab for .tsv; comma for .csv, unless only a semicolon or tab can separate the header."""
     if file.suffix.lower() == ".tsv":
         return "\t"

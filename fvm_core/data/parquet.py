@@ -10,7 +10,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from fvm_core.data.columns import find_columns
-from fvm_core.data.dataset import ImageDataset, ImageSource, missing_labels
+from fvm_core.data.dataset import ImageDataset, ImageSource, Problem, missing_labels
+from fvm_core.data.image_paths import PathColumn, locate
 from fvm_core.data.labels import Labels, from_floats, from_numbers, from_texts, merge, said_missing
 from fvm_core.data.sources import EncodedImages, FileImages, file_stamp
 from fvm_core.errors import SaltflatError
@@ -25,6 +26,7 @@ def read_parquet(
     true_label: str | None = None,
     image: str | None = None,
     id: str | None = None,
+    image_root: Path | None = None,
 ) -> ImageDataset:
     """Open a Parquet file; only the columns that are needed are read, images stay compressed.
 
@@ -38,13 +40,15 @@ def read_parquet(
         true_label: column of true labels; None finds `true_label`.
         image: column of images; None finds the usual names.
         id: column of ids; None finds `id`. Without one the paths or row numbers are the ids.
+        image_root: folder of the images that the file names by their paths, where that is not the file's.
 
     Raises:
-        SaltflatError: not a Parquet file, or columns that are missing, ambiguous or of a wrong type.
+        SaltflatError: not a Parquet file, columns that are missing, ambiguous or of a wrong type, or paths
+            of which none is found.
     """
     try:
         with pq.ParquetFile(file) as table:
-            return _read(table, file.resolve(), label, true_label, image, id)
+            return _read(table, file.resolve(), label, true_label, image, id, image_root)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
         raise SaltflatError(f"{file} can't be read as Parquet: {error}") from error
 
@@ -56,6 +60,7 @@ def _read(
     true_label: str | None,
     image: str | None,
     id: str | None,
+    image_root: Path | None,
 ) -> ImageDataset:
     schema = table.schema_arrow
     columns = find_columns(schema.names, file.name, label=label, true_label=true_label, image=image, id=id)
@@ -64,7 +69,7 @@ def _read(
     given = _labels(data[columns.label], columns.label, schema, file)
     true = _labels(data[columns.true_label], columns.true_label, schema, file) if columns.true_label else None
     codes, true_codes, classes = merge(given, true)
-    images, paths = _images(table, columns.image, file)
+    images, paths, notices = _images(table, columns.image, file, image_root)
     ids = None if columns.id is None else data[columns.id].cast(pa.string()).to_pylist()
     return ImageDataset(
         name=file.stem,
@@ -74,7 +79,7 @@ def _read(
         images=images,
         true=true_codes,
         paths=None if paths is None else [path or "" for path in paths],
-        problems=[*said_missing(given, file.name), *missing_labels(codes)],
+        problems=[*notices, *said_missing(given, file.name), *missing_labels(codes)],
     )
 
 
@@ -117,7 +122,9 @@ def _class_names(schema: pa.Schema, column: str) -> list[str] | None:
     return None
 
 
-def _images(table: pq.ParquetFile, name: str, file: Path) -> tuple[ImageSource, list[str | None] | None]:
+def _images(
+    table: pq.ParquetFile, name: str, file: Path, root: Path | None
+) -> tuple[ImageSource, list[str | None] | None, list[Problem]]:
     kind = table.schema_arrow.field(name).type
     parts = [kind.field(i).name for i in range(kind.num_fields)] if pa.types.is_struct(kind) else []
     if "bytes" in parts or "path" in parts:
@@ -129,16 +136,16 @@ def _images(table: pq.ParquetFile, name: str, file: Path) -> tuple[ImageSource, 
                 paths.extend(pc.struct_field(batch.column(0), "path").to_pylist())
         paths = paths if paths is not None and any(paths) else None
         if any(len(blob) > blob.null_count for blob in blobs) or paths is None:
-            return _encoded(blobs, file), paths
-        return _files(paths, file), paths
+            return _encoded(blobs, file), paths, []
+        return _files(paths, file, root)
     if _is_binary(kind):
         batches = table.iter_batches(_ROWS_AT_A_TIME, columns=[name])
-        return _encoded([batch.column(0) for batch in batches], file), None
+        return _encoded([batch.column(0) for batch in batches], file), None, []
     if pa.types.is_dictionary(kind):
         kind = kind.value_type
     if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
         paths = table.read(columns=[name])[name].to_pylist()
-        return _files(paths, file), paths
+        return _files(paths, file, root)
     raise SaltflatError(
         f"Column {name!r} of {file.name} has type {kind}; images must be a struct of bytes and path, "
         "encoded bytes (binary), or paths (string)."
@@ -154,5 +161,8 @@ def _encoded(blobs: list[pa.Array], file: Path) -> EncodedImages:
     return EncodedImages(column, file.name, file_stamp(file))
 
 
-def _files(paths: list[str | None], file: Path) -> FileImages:
-    return FileImages([str(file.parent / path) if path else "" for path in paths])
+def _files(
+    paths: list[str | None], file: Path, root: Path | None
+) -> tuple[ImageSource, list[str | None], list[Problem]]:
+    files, notices = locate([PathColumn(file.name, file.parent, paths)], root)
+    return FileImages(files), paths, notices

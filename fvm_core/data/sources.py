@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 from collections.abc import Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -58,8 +59,9 @@ class FileImages:
         path = self.paths[index]
         if not path:
             raise UnreadableImage(f"Row {index + 1:,} names no image file.")
-        if not Path(path).is_file():  # opening a pipe would wait for ever
-            what = "isn't a file" if Path(path).exists() else "doesn't exist"
+        # Opening a pipe would wait for ever; pathlib's own questions fail for names that are too long.
+        if not os.path.isfile(path):  # noqa: PTH113
+            what = "isn't a file" if os.path.exists(path) else "doesn't exist"  # noqa: PTH110
             raise UnreadableImage(f"{path} {what}.")
         try:
             file = Path(path).open("rb")  # noqa: SIM115 (errors while reading it are `decode`'s)
