@@ -35,7 +35,7 @@ Source = Annotated[
         metavar="SPEC",
         show_default="that of --config",
         help="`digits`, `cifar10:ROOT`, `cifar100:ROOT`, or a path: folder of class folders, .csv, .tsv, "
-        ".parquet, .npz.",
+        ".parquet, .npz, or a folder or pattern ('train-*.parquet') of tables.",
     ),
 ]
 

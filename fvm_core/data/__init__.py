@@ -12,8 +12,8 @@ from fvm_core.data.digits import read_digits
 from fvm_core.data.folder import read_folder
 from fvm_core.data.npz import read_npz
 from fvm_core.data.parquet import read_parquet
-from fvm_core.data.splits import not_split
 from fvm_core.data.subset import limited
+from fvm_core.data.tables import PARQUET, find_tables
 from fvm_core.errors import SaltflatError
 
 __all__ = [
@@ -26,16 +26,9 @@ __all__ = [
     "open_spec",
 ]
 
-_TABLES = {
-    ".csv": read_delimited,
-    ".tsv": read_delimited,
-    ".parquet": read_parquet,
-    ".pq": read_parquet,
-}
-
 _POSSIBLE = (
     "Possible are: digits, cifar10:FOLDER, cifar100:FOLDER, a folder with one folder of images for each "
-    "class, or a .csv, .tsv, .parquet or .npz file."
+    "class, a folder or a pattern (train-*.parquet) of Parquet files, or a .csv, .tsv, .parquet or .npz file."
 )
 
 
@@ -57,7 +50,7 @@ def load_dataset(
 
     Args:
         source: `digits`, `cifar10:FOLDER`, `cifar100:FOLDER`, or the path of a folder of class
-            folders, a `.csv`, `.tsv`, `.parquet` or `.npz` file.
+            folders, a `.csv`, `.tsv`, `.parquet` or `.npz` file, a folder or a pattern of Parquet files.
         split: the part to take of a source that holds several: `train`, `val` or `test` for the one that
             means it, or its name.
         label: column (for CIFAR-N: key) of given labels; None finds the usual names.
@@ -116,16 +109,17 @@ def open_spec(spec: DatasetSpec) -> ImageDataset:
 
 def _read_path(path: Path, spec: DatasetSpec) -> ImageDataset:
     columns = {"label": spec.label, "true_label": spec.true_label, "image": spec.image, "id": spec.id}
+    tables = find_tables(path, spec.split)
+    if tables is not None:
+        reader = read_parquet if tables.files[0].suffix.lower() in PARQUET else read_delimited
+        dataset = reader(tables.files, **columns, image_root=_image_root(spec))
+        problems = [*tables.notices, *dataset.problems]
+        return replace(dataset, name=tables.name, problems=problems, files=tuple(map(str, tables.files)))
     if path.is_dir():
         _refuse(spec, "label", "true_label", "image", "id", "image_root")
         return read_folder(path, spec.split)
     if not path.exists():
         raise SaltflatError(f"There is no file or folder {spec.source!r}. {_POSSIBLE}")
-    reader = _TABLES.get(path.suffix.lower())
-    if reader is not None:
-        notices = not_split(spec.split, spec.source)
-        dataset = reader(path, **columns, image_root=_image_root(spec))
-        return replace(dataset, problems=[*notices, *dataset.problems])
     if path.suffix.lower() == ".npz":
         _refuse(spec, "image_root")
         return read_npz(path, split=spec.split, **columns)

@@ -77,7 +77,7 @@ class DatasetSpec:
 
     Attributes:
         source: `digits`, `cifar10:ROOT`, `cifar100:ROOT`, or the path of a folder of class folders,
-            `.csv`/`.tsv`, `.parquet` or `.npz`.
+            `.csv`/`.tsv`, `.parquet` or `.npz`, or a folder or a pattern of tables.
         split: which part to take of a source that holds several: `train`, `val` or `test` for the one that
             means it, or its name.
         label / true_label / image / id: column names; None means: find the usual ones.
@@ -117,6 +117,7 @@ class ImageDataset:
         paths: N file paths as the input wrote them, else None.
         problems: what the reader itself found wrong.
         spec: how to open it again, None for datasets made in Python.
+        files: the files of the table that it was read from, where it was one.
     """
 
     name: str
@@ -128,6 +129,7 @@ class ImageDataset:
     paths: Sequence[str] | None = None
     problems: list[Problem] = field(default_factory=list)
     spec: DatasetSpec | None = None
+    files: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.given)

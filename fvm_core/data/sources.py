@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -71,18 +72,30 @@ class FileImages:
             yield file
 
 
+class Blobs(Protocol):
+    """A column of bytes; Arrow's arrays are such."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, row: int) -> pa.Scalar: ...
+
+
 class EncodedImages:
     """Image files as bytes in a column of a table; they stay compressed.
 
     Args:
-        blobs: binary column; null where a row has no image.
-        where: name of the table, for error texts.
+        blobs: binary column, in memory or, as `ParquetColumn`, on disk; null where a row has no image.
+        where: name of the table, or what tells the name of a row, for error texts.
         stamp: changes when the table may have changed.
         rows: N positions in `blobs`; None means all, in order.
     """
 
     def __init__(
-        self, blobs: pa.ChunkedArray, where: str, stamp: str, rows: np.ndarray | None = None
+        self,
+        blobs: Blobs,
+        where: str | Callable[[int], str],
+        stamp: str,
+        rows: np.ndarray | None = None,
     ) -> None:
         self._blobs = blobs
         self._where = where
@@ -112,7 +125,8 @@ class EncodedImages:
         return rows_stamp(self._stamp, self._rows)
 
     def _name(self, index: int) -> str:
-        return f"Row {self._rows[index] + 1:,} of {self._where}"
+        row = int(self._rows[index])
+        return f"Row {row + 1:,} of {self._where}" if isinstance(self._where, str) else self._where(row)
 
 
 class RawImages:

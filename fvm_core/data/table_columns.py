@@ -10,6 +10,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from fvm_core.data.delimited import separator
+from fvm_core.data.tables import files_of
 
 _HEADER = 1 << 16
 """Letters of a text table that are looked at."""
@@ -20,7 +21,7 @@ def column_names(source: str) -> list[str]:
 
     Empty for sources of another kind, and for files that can't be read: their reader says why.
     """
-    path = Path(source).expanduser()
+    path = next(iter(files_of(source)), Path(source).expanduser())
     kind = path.suffix.lower()
     try:
         if not path.is_file():
