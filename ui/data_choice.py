@@ -8,6 +8,7 @@ import streamlit as st
 
 from fvm_core.access import places
 from fvm_core.data import DatasetSpec
+from fvm_core.data.part_names import part_names
 from fvm_core.data.table_columns import column_names
 from ui import catalog, identity, paths, uploads
 
@@ -49,7 +50,7 @@ def choose(part: Part) -> DatasetSpec | None:
     if not source:
         return None
     source = places.allowed_source(source)
-    columns = {} if kind == DIGITS else _columns(part, source)
+    columns = {} if kind == DIGITS else {"split": _split(part, source), **_columns(part, source)}
     with st.container(horizontal=True):
         limit = st.number_input(
             "Use at most",
@@ -64,7 +65,7 @@ def choose(part: Part) -> DatasetSpec | None:
         noise = {}
         if kind == DIGITS and part.split == "train":
             noise["noise"] = st.slider("Share of wrong labels to plant", 0.0, 0.6, 0.3, 0.05, key="noise")
-    return DatasetSpec(source=source, split=part.split, limit=limit, **columns, **noise)
+    return DatasetSpec(**{"source": source, "split": part.split, "limit": limit, **columns, **noise})
 
 
 def prefill(part: Part, spec: DatasetSpec) -> None:
@@ -76,6 +77,8 @@ def prefill(part: Part, spec: DatasetSpec) -> None:
     for name in ("label", "true_label", "image", "id"):
         values[name] = getattr(spec, name)
     values["root"] = spec.image_root
+    if spec.split in part_names(spec.source):
+        values["split"] = spec.split
     for name, value in values.items():
         if value is not None:
             st.session_state[f"{part.key}-{name}"] = value
@@ -107,6 +110,23 @@ def _source(part: Part, kind: str) -> str:
         return ""
     identity.need_owner("upload files")
     return str(uploads.keep(file, file.name, catalog.workspace().datasets))
+
+
+def _split(part: Part, source: str) -> str:
+    """The choice among the parts of a source that holds several."""
+    names = part_names(source)
+    if not names:
+        return part.split
+    chosen = st.selectbox(
+        "Part",
+        names,
+        index=None,
+        placeholder="found by itself",
+        key=f"{part.key}-split",
+        bind="query-params",
+        help="The source holds several parts of a dataset.",
+    )
+    return part.split if chosen is None else chosen
 
 
 def _columns(part: Part, source: str) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -96,11 +97,11 @@ def open_spec(spec: DatasetSpec) -> ImageDataset:
         dataset = read_digits(spec.split, noise=spec.noise, noise_kind=spec.noise_kind, seed=spec.seed)
     elif kind in ("cifar10", "cifar100") and folder:
         _refuse(spec, "image", "id", "image_root")
-        root = Path(folder).expanduser().resolve()
+        root = _without_tilde(folder).resolve()
         dataset = read_cifar(kind, root, split=spec.split, label=spec.label, true_label=spec.true_label)
         spec = replace(spec, source=f"{kind}:{root}")
     else:
-        path = Path(spec.source).expanduser()
+        path = _without_tilde(spec.source)
         dataset = _read_path(path, spec)
         root = _image_root(spec)
         spec = replace(spec, source=str(path.resolve()), image_root=None if root is None else str(root))
@@ -129,10 +130,17 @@ def _read_path(path: Path, spec: DatasetSpec) -> ImageDataset:
 def _image_root(spec: DatasetSpec) -> Path | None:
     if spec.image_root is None:
         return None
-    root = Path(spec.image_root).expanduser().resolve()
-    if not root.is_dir():
+    root = _without_tilde(spec.image_root)
+    if not os.path.isdir(root):  # noqa: PTH112 (pathlib's own question fails for names that are too long)
         raise SaltflatError(f"There is no folder {spec.image_root!r}, which should hold the images.")
-    return root
+    return root.resolve()
+
+
+def _without_tilde(path: str) -> Path:
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise SaltflatError(f"There is no file or folder {path!r}: nobody here has such a home.") from None
 
 
 def _refuse(spec: DatasetSpec, *columns: str) -> None:

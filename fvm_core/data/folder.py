@@ -42,7 +42,7 @@ def read_folder(folder: Path, split: str = TRAIN) -> ImageDataset:
     folder = folder.resolve()
     _place(folder)
     top = _stepped_into(folder)
-    names = parts(top)
+    names = _parts(top)
     if names:
         part, notices = choose(names, split, str(folder))
         top = _stepped_into(top / part)
@@ -92,6 +92,12 @@ def read_folder(folder: Path, split: str = TRAIN) -> ImageDataset:
 
 
 def parts(folder: Path) -> list[str]:
+    """The parts among which there is a choice in a folder of images."""
+    names = _parts(_stepped_into(folder.resolve()))
+    return names if len(names) > 1 else []
+
+
+def _parts(folder: Path) -> list[str]:
     """Names of the folders in `folder` that are parts of a dataset; none where they are classes."""
     folders = [entry for entry in _entries(folder) if _is_dir(entry)]
     names = sorted((entry.name for entry in folders), key=natural_key)

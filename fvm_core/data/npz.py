@@ -6,6 +6,7 @@ import lzma
 import struct
 import zipfile
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -76,6 +77,19 @@ def read_npz(
         raise SaltflatError(f"{file} can't be read as .npz: {error or type(error).__name__}.") from error
 
 
+def parts(file: Path) -> list[str]:
+    """The parts among which there is a choice; none where the file holds no archive."""
+    with zipfile.ZipFile(file) as archive:
+        names = _parts([name.removesuffix(".npy") for name in archive.namelist()])
+    return names if len(names) > 1 else []
+
+
+def _parts(arrays: Sequence[str], asked: str = "") -> list[str]:
+    """What stands before `_images` in the names of arrays; nothing where one is called so."""
+    ends = [name[: -len("_images")] for name in arrays if name.endswith("_images")]
+    return [] if "images" in arrays else [name for name in ends if role(name) or name == asked]
+
+
 def _refuse_single(file: Path) -> None:
     """Say what a file is that holds no archive; it is not loaded for that."""
     with file.open("rb") as data:
@@ -95,9 +109,8 @@ class _Arrays:
 
     def _chosen(self, split: str) -> tuple[str, list[Problem]]:
         """What the names of the part's arrays begin with."""
-        ends = [name[: -len("_images")] for name in self._arrays.files if name.endswith("_images")]
-        names = [name for name in ends if role(name) or name == split]
-        if "images" in self._arrays.files or not names:
+        names = _parts(self._arrays.files, split)
+        if not names:
             return split, not_split(split, str(self.file))
         return choose(names, split, str(self.file))
 

@@ -21,9 +21,9 @@ def column_names(source: str) -> list[str]:
 
     Empty for sources of another kind, and for files that can't be read: their reader says why.
     """
-    path = next(iter(files_of(source)), Path(source).expanduser())
-    kind = path.suffix.lower()
     try:
+        path = next(iter(files_of(source)), Path(source).expanduser())
+        kind = path.suffix.lower()
         if not path.is_file():
             return []
         if kind in (".parquet", ".pq"):
@@ -36,6 +36,6 @@ def column_names(source: str) -> list[str]:
         if kind == ".npz":
             with zipfile.ZipFile(path) as archive:
                 return [name.removesuffix(".npy") for name in archive.namelist()]
-    except (OSError, ValueError, csv.Error, zipfile.BadZipFile):
+    except (OSError, ValueError, RuntimeError, csv.Error, zipfile.BadZipFile):
         return []
     return []

@@ -55,27 +55,39 @@ def find_tables(path: Path, split: str) -> TableFiles | None:
     Raises:
         SaltflatError: no file fits, files of several kinds or tables do, or there is no such part.
     """
-    if path.is_file():
-        return _single(path, split) if path.suffix.lower() in KINDS else None
-    if path.is_dir():
-        return _in_folder(path, split)
-    if glob.has_magic(str(path)):
-        files = _fitting(path)
-        if not files:
-            raise SaltflatError(
-                f"No table fits {str(path)!r}. Tables end in {', '.join(KINDS)}; * stands for any letters of "
-                "a name, ** for folders."
-            )
+    try:
+        if path.is_file():
+            return _single(path, split) if path.suffix.lower() in KINDS else None
+        if path.is_dir():
+            return _in_folder(path, split)
+        files = _fitting(path) if _is_pattern(path) else []
+    except OSError as error:  # no right to look, or a name that is too long
+        raise SaltflatError(f"{str(path)[:200]!r} can't be read ({error.strerror}).") from error
+    if files:
         return _chosen(files, split, str(path), by_pattern=True)
+    if _is_pattern(path):
+        raise SaltflatError(
+            f"No table fits {str(path)!r}. Tables end in {', '.join(KINDS)}; * stands for any letters of a "
+            "name, ** for folders."
+        )
     return None
+
+
+def parts(path: Path) -> list[str]:
+    """The parts among which there is a choice in the tables that a folder or a pattern means."""
+    if path.is_dir():
+        files, folders = _held(path, _DEEPEST)
+    else:
+        files, folders = _fitting(path) if _is_pattern(path) else [], []
+    names = [one.name for one in folders] or list(by_stem(files))
+    return names if len(names) > 1 and are_parts(names) else []
 
 
 def files_of(source: str, split: str = "train") -> tuple[Path, ...]:
     """The files of the table that a source means; none where it means no table or can't be told."""
-    path = Path(source).expanduser()
     try:
-        found = find_tables(path, split)
-    except (SaltflatError, OSError, ValueError):
+        found = find_tables(Path(source).expanduser(), split)
+    except (SaltflatError, OSError, ValueError, RuntimeError):
         return ()
     return () if found is None else found.files
 
@@ -84,10 +96,14 @@ def _single(path: Path, split: str) -> TableFiles:
     notices = not_split(split, str(path))
     total = shard(path).total
     if total is not None and total > 1:
-        text = f"{path.name} is one of {total:,} files of a table, and the others were not named. Name their "
-        pattern = path.name.replace(path.name.split("-of-")[0], f"{shard(path).stem}-*", 1)
-        notices.append(Problem("one_shard", f"{text}folder or {path.parent / pattern} to take all."))
+        pattern = path.parent / f"{shard(path).stem}*-of-*{path.suffix}"
+        text = f"{path.name} is one of {total:,} files of a table, and the others were not named."
+        notices.append(Problem("one_shard", f"{text} Name their folder or {pattern} to take all."))
     return TableFiles((path,), path.stem, tuple(notices))
+
+
+def _is_pattern(path: Path) -> bool:
+    return glob.has_magic(str(path))
 
 
 def _fitting(path: Path) -> list[Path]:
@@ -116,13 +132,14 @@ def _in_folder(folder: Path, split: str) -> TableFiles | None:
 
 def _held(folder: Path, deepest: int) -> tuple[list[Path], list[Path]]:
     """Tables in a folder or the usual ones in it; else the folders in it that are parts and hold tables."""
-    entries = [one for one in sorted(folder.iterdir()) if not is_leftover(one.name)]
-    files = [one for one in entries if _is_table(one.name) and one.is_file()]
+    with os.scandir(folder) as entries:
+        kept = [one for one in entries if not is_leftover(one.name)]
+    tables = sorted(Path(one.path) for one in kept if _is_table(one.name) and one.is_file())
     # A CSV in a folder is as likely one about something else.
-    files = [one for one in files if one.suffix.lower() in PARQUET or shard(one).total is not None]
+    files = [one for one in tables if one.suffix.lower() in PARQUET or shard(one).total is not None]
     if files or not deepest:
         return files, []
-    folders = [one for one in entries if one.is_dir()]
+    folders = sorted(Path(one.path) for one in kept if one.is_dir())
     if are_parts([one.name for one in folders]):
         return [], [one for one in folders if _held(one, 0)[0]]
     inner = [one for one in folders if one.name.lower() in _USUAL] or (folders if len(folders) == 1 else [])

@@ -1,7 +1,10 @@
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from fvm_core.data import load_dataset
+from fvm_core.data.part_names import part_names
 from fvm_core.data.splits import are_parts, choose, role
 from fvm_core.errors import SaltflatError
 
@@ -155,3 +158,26 @@ def test_arrays_with_parts(tmp_path, split, labels):
     np.savez(tmp_path / "t.npz", **arrays)
     data = load_dataset(tmp_path / "t.npz", split=split)
     assert [int(data.classes[k]) for k in data.given] == labels
+
+
+def test_parts_are_named_before_one_is_opened(tmp_path):
+    for part in ("train", "Testing"):
+        write(tmp_path / "folder" / "folder" / part / "cat" / "1.png")
+        (tmp_path / "tables" / "data").mkdir(parents=True, exist_ok=True)
+        table = pa.table({"image": [b""], "label": ["x"]})
+        pq.write_table(table, tmp_path / "tables" / "data" / f"{part}-00000-of-00001.parquet")
+    pixels = np.zeros((1, 4, 4), np.uint8)
+    np.savez(tmp_path / "t.npz", train_images=pixels, Testing_images=pixels)
+    np.savez(tmp_path / "one.npz", images=pixels)
+    for source in ("folder", "tables", "tables/data/*.parquet", "t.npz"):
+        assert sorted(part_names(str(tmp_path / source))) == ["Testing", "train"]
+    for source in (
+        "folder/folder/train",
+        "one.npz",
+        "none",
+        "tables/data/train-*",
+        "digits",
+        "a" * 5000,
+        "\0",
+    ):
+        assert part_names(str(tmp_path / source)) == []

@@ -135,3 +135,22 @@ def test_where_others_can_come_in_nothing_outside_is_told_to_be_there(workspace,
     assert told[0] == told[1] and "outside of the folders" in told[0]
     with pytest.raises(SaltflatError, match="outside of the folders"):
         preview.opened(DatasetSpec(str(table), image_root=str(tmp_path / "secret")))
+
+
+def test_the_part_of_a_source_with_several(workspace, monkeypatch, tmp_path):
+    monkeypatch.setattr(JobQueue, "reconcile", lambda self: None)  # no worker in this test
+    for k, part in enumerate(["seg_train", "seg_test", "seg_pred"]):
+        for number in range(12 + k):
+            write(tmp_path / "all" / part / "ab"[number % 2] / f"{number}.png", 100 * k + number)
+    both = {"train_path": str(tmp_path / "all"), "val_path": str(tmp_path / "all")}
+    app = opened(workspace, "data_and_model", **both)
+    assert "12 samples, 2 classes; 13 samples with trusted labels" in words(app)
+    assert "seg_train was taken" in words(app).replace("\\", "")
+    app.selectbox(key="val-split").set_value("seg_pred").run()
+    assert "14 samples with trusted labels" in words(app)
+    app.button(key="run-it").click().run()
+    (job,) = JobQueue(workspace).all()
+    config = RunFolder(job.run_path).config
+    assert (config.train_data.split, config.val_data.split) == ("train", "seg_pred")
+    again = opened(workspace, "data_and_model", like=RunFolder(job.run_path).path.name)
+    assert again.selectbox(key="val-split").value == "seg_pred"
