@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass
-from pathlib import Path
 
-import pyarrow.parquet as pq
 import streamlit as st
 
 from fvm_core.access import places
 from fvm_core.data import DatasetSpec
+from fvm_core.data.part_names import part_names
+from fvm_core.data.table_columns import column_names
 from ui import catalog, identity, paths, uploads
 
 PATH, UPLOAD, DIGITS = "Path", "Upload", "Digits demo"
@@ -51,7 +50,7 @@ def choose(part: Part) -> DatasetSpec | None:
     if not source:
         return None
     source = places.allowed_source(source)
-    columns = {} if kind == DIGITS else _columns(part, source)
+    columns = {} if kind == DIGITS else {"split": _split(part, source), **_columns(part, source)}
     with st.container(horizontal=True):
         limit = st.number_input(
             "Use at most",
@@ -66,7 +65,7 @@ def choose(part: Part) -> DatasetSpec | None:
         noise = {}
         if kind == DIGITS and part.split == "train":
             noise["noise"] = st.slider("Share of wrong labels to plant", 0.0, 0.6, 0.3, 0.05, key="noise")
-    return DatasetSpec(source=source, split=part.split, limit=limit, **columns, **noise)
+    return DatasetSpec(**{"source": source, "split": part.split, "limit": limit, **columns, **noise})
 
 
 def prefill(part: Part, spec: DatasetSpec) -> None:
@@ -77,6 +76,9 @@ def prefill(part: Part, spec: DatasetSpec) -> None:
         values["path"] = spec.source
     for name in ("label", "true_label", "image", "id"):
         values[name] = getattr(spec, name)
+    values["root"] = spec.image_root
+    if spec.split in part_names(spec.source):
+        values["split"] = spec.split
     for name, value in values.items():
         if value is not None:
             st.session_state[f"{part.key}-{name}"] = value
@@ -94,8 +96,8 @@ def _source(part: Part, kind: str) -> str:
             bind="query-params",
             placeholder=part.placeholder,
             help="A folder with one folder of images for each class, a .csv or .tsv with paths and labels, "
-            "a .parquet, a .npz, or cifar10:FOLDER, cifar100:FOLDER. A relative path begins in the folder in "
-            "which the app was started.",
+            "a .parquet, a folder or a pattern (train-*.parquet) of several, a .npz, or cifar10:FOLDER, "
+            "cifar100:FOLDER. A relative path begins in the folder in which the app was started.",
         )
     file = st.file_uploader(
         "File",
@@ -110,9 +112,26 @@ def _source(part: Part, kind: str) -> str:
     return str(uploads.keep(file, file.name, catalog.workspace().datasets))
 
 
+def _split(part: Part, source: str) -> str:
+    """The choice among the parts of a source that holds several."""
+    names = part_names(source)
+    if not names:
+        return part.split
+    chosen = st.selectbox(
+        "Part",
+        names,
+        index=None,
+        placeholder="found by itself",
+        key=f"{part.key}-split",
+        bind="query-params",
+        help="The source holds several parts of a dataset.",
+    )
+    return part.split if chosen is None else chosen
+
+
 def _columns(part: Part, source: str) -> dict[str, str]:
-    """Column choices for tables; the reader finds the usual names itself."""
-    names = _column_names(source)
+    """Column choices for tables and where their images are; the reader finds the usual names itself."""
+    names = column_names(source)
     if not names:
         return {}
     found = {}
@@ -134,23 +153,15 @@ def _columns(part: Part, source: str) -> dict[str, str]:
             )
             if chosen is not None:
                 found[name] = chosen
+        if not source.lower().endswith(".npz"):
+            root = paths.ask(
+                "Folder of the images",
+                key=f"{part.key}-root",
+                bind="query-params",
+                placeholder="that of the table",
+                help="Where the files are that the table names, if they are not beside it. Paths of another "
+                "machine are looked for below it.",
+            )
+            if root is not None:
+                found["image_root"] = str(places.allowed(root))
     return found
-
-
-def _column_names(source: str) -> list[str]:
-    path = Path(source).expanduser()
-    if not path.is_file():
-        return []
-    if path.suffix.lower() in (".parquet", ".pq"):
-        try:
-            return pq.read_schema(path).names
-        except (OSError, ValueError):
-            return []  # the reader says what is wrong with the file
-    if path.suffix.lower() in (".csv", ".tsv"):
-        try:
-            with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
-                line = next(csv.reader(file, delimiter="\t" if path.suffix.lower() == ".tsv" else ","), [])
-        except (OSError, csv.Error):
-            return []
-        return [name for name in line if name]
-    return []

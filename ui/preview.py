@@ -12,8 +12,10 @@ import streamlit as st
 from fvm_core.access import places
 from fvm_core.config import RunConfig
 from fvm_core.data import DatasetSpec, ImageDataset, Problem, open_spec
+from fvm_core.data.image_paths import ImagesNotFound
 from fvm_core.data.problems import find_problems
 from fvm_core.data.sources import FileImages, file_stamp
+from fvm_core.data.tables import files_of
 from fvm_core.data.thumbnails import encode_thumbnail
 from fvm_core.errors import SaltflatError, UnreadableImage
 from fvm_core.pipeline.estimate import Estimate, estimate
@@ -30,13 +32,22 @@ LOOK_AT_ONCE = 5000
 def opened(spec: DatasetSpec) -> ImageDataset:
     """The dataset; opened again only when the settings or the file have changed."""
     spec = replace(spec, source=places.allowed_source(spec.source))
+    if spec.image_root is not None:
+        spec = replace(spec, image_root=str(places.allowed(spec.image_root)))
     folders = tuple(map(str, places.roots())) if places.restricted() else ()
-    return _opened(spec, file_stamp(Path(spec.source).expanduser()), folders)
+    return _opened(spec, _stamp(files_of(spec.source, spec.split), spec), folders)
 
 
 @st.cache_resource(max_entries=4, show_spinner="Opening the dataset …")
 def _opened(spec: DatasetSpec, stamp: str, folders: tuple[str, ...]) -> ImageDataset:
-    dataset = open_spec(spec)
+    try:
+        dataset = open_spec(spec)
+    except ImagesNotFound as error:
+        if folders:  # what lies outside is refused in the same words whether it is there or not
+            places.check_files(path for path in error.paths if path)
+        raise
+    if folders:
+        places.check_files(dataset.files)
     if folders and isinstance(dataset.images, FileImages):
         places.check_files(path for path in dataset.images.paths if path)
     return dataset
@@ -165,11 +176,16 @@ def _pictures(dataset: ImageDataset, k: int) -> str:
 
 
 def _picture(dataset: ImageDataset, row: int) -> str:
-    found = _encoded(dataset, dataset.spec, file_stamp(Path(dataset.spec.source).expanduser()), row)
+    found = _encoded(dataset, dataset.spec, _stamp(dataset.files, dataset.spec), row)
     if found is None:
         return '<span class="sf-none">can\'t be read</span>'
     source, tiny = found
     return f'<img src="{source}" alt="" class="{"sf-tiny" if tiny else ""}">'
+
+
+def _stamp(files: tuple[str | Path, ...], spec: DatasetSpec) -> str:
+    """Changes when the table or the tables that the data comes from may have changed."""
+    return "|".join(file_stamp(file) for file in files or (Path(spec.source).expanduser(),))
 
 
 @st.cache_data(max_entries=4000, show_spinner=False)

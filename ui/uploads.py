@@ -14,6 +14,7 @@ from typing import BinaryIO
 import pyarrow.parquet as pq
 
 from fvm_core.data.decode import EXTENSIONS
+from fvm_core.data.leftovers import is_leftover
 from fvm_core.errors import SaltflatError
 from fvm_core.wording import size
 
@@ -173,7 +174,7 @@ def _copy(archive: zipfile.ZipFile, item: zipfile.ZipInfo, part: Path, left: int
 
 def _is_image(item: zipfile.ZipInfo) -> bool:
     name = PurePosixPath(item.filename)
-    hidden = any(part != ".." and part.startswith((".", "__MACOSX")) for part in name.parts)
+    hidden = any(part != ".." and is_leftover(part) for part in name.parts)
     return not item.is_dir() and not hidden and name.suffix.lower() in EXTENSIONS
 
 

@@ -13,7 +13,13 @@ _DATA = {
     "true_label_column": "found by its usual names",
     "image_column": "found by its usual names",
     "id_column": "found by its usual names, else the row or path",
+    "image_root": "that of the table",
+    "split": "the training set, or all where there are no parts",
     "val_label_column": "found by its usual names",
+    "val_image_column": "that of training where there is one, else found by its usual names",
+    "val_id_column": "that of training where there is one, else found as that is",
+    "val_image_root": "that of the table",
+    "val_split": "the validation set, else the test set, or all where there are no parts",
     "limit": "all rows",
     "val_limit": "all rows",
 }

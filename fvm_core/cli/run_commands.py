@@ -35,7 +35,7 @@ Source = Annotated[
         metavar="SPEC",
         show_default="that of --config",
         help="`digits`, `cifar10:ROOT`, `cifar100:ROOT`, or a path: folder of class folders, .csv, .tsv, "
-        ".parquet, .npz.",
+        ".parquet, .npz, or a folder or pattern ('train-*.parquet') of tables.",
     ),
 ]
 
@@ -111,8 +111,25 @@ def run(
         str | None, setting("image_column", help="Column of images or their paths.")
     ] = None,
     id_column: Annotated[str | None, setting("id_column", help="Column of ids.")] = None,
+    image_root: Annotated[
+        Path | None, setting("image_root", help="Folder of the images that a table names by their paths.")
+    ] = None,
+    split: Annotated[
+        str | None,
+        setting("split", help="Which part of a source that holds several, such as train and test."),
+    ] = None,
     val_label_column: Annotated[
         str | None, setting("val_label_column", help="Label column of the validation set.")
+    ] = None,
+    val_image_column: Annotated[
+        str | None, setting("val_image_column", help="Its column of images or their paths.")
+    ] = None,
+    val_id_column: Annotated[str | None, setting("val_id_column", help="Its column of ids.")] = None,
+    val_image_root: Annotated[
+        Path | None, setting("val_image_root", help="Folder of the images that its table names.")
+    ] = None,
+    val_split: Annotated[
+        str | None, setting("val_split", help="The part that is the validation set.")
     ] = None,
     limit: Annotated[int | None, setting("limit", min=1, help="Train on N rows drawn at random.")] = None,
     val_limit: Annotated[
@@ -249,22 +266,23 @@ def start(out: Path, settings: RunConfig):
 
 def _settings(given: dict) -> RunConfig:
     """The settings from `--config`, with the options that were given in front."""
-    from fvm_core.data.options import TRAINING, VALIDATION, taken
+    from fvm_core.data.options import TRAINING, VALIDATION, shared_columns, taken
 
     file = given["config"]
     base = read_toml(file) if file else {}
-    specs = {
-        "train_data": {"source": given["train"], **taken(given, TRAINING)},
-        "val_data": {"source": given["val"], "split": "val", **taken(given, VALIDATION)},
-    }
-    for key, values in specs.items():
+    for key, split in (("train_data", "train"), ("val_data", "val")):
         stored = base.get(key, {})
-        own = {name: value for name, value in values.items() if value is not None}
         if not isinstance(stored, dict):
             raise SaltflatError(f"{file}: Setting `{key}` is {stored!r}; write [{key}] above its settings.")
-        if "source" not in {**stored, **own}:
-            raise SaltflatError(f"Say where the images are: --{key.split('_')[0]} SPEC (or --config FILE).")
-        base[key] = {**stored, **own}
+        option = key.split("_")[0]
+        source = stored.get("source") if given[option] is None else given[option]
+        if source is None:
+            raise SaltflatError(f"Say where the images are: --{option} SPEC (or --config FILE).")
+        if split == "train":
+            own, shared = taken(given, TRAINING), {}
+        else:
+            own, shared = taken(given, VALIDATION), shared_columns(base["train_data"], source)
+        base[key] = {"split": split, **shared, **stored, **own, "source": source}
     try:
         stored = RunConfig.from_dict(base)
     except SaltflatError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from fvm_core.data.folder import read_folder
 from fvm_core.data.npz import read_npz
 from fvm_core.data.parquet import read_parquet
 from fvm_core.data.subset import limited
+from fvm_core.data.tables import PARQUET, find_tables
 from fvm_core.errors import SaltflatError
 
 __all__ = [
@@ -25,16 +27,9 @@ __all__ = [
     "open_spec",
 ]
 
-_TABLES = {
-    ".csv": read_delimited,
-    ".tsv": read_delimited,
-    ".parquet": read_parquet,
-    ".pq": read_parquet,
-}
-
 _POSSIBLE = (
     "Possible are: digits, cifar10:FOLDER, cifar100:FOLDER, a folder with one folder of images for each "
-    "class, or a .csv, .tsv, .parquet or .npz file."
+    "class, a folder or a pattern (train-*.parquet) of Parquet files, or a .csv, .tsv, .parquet or .npz file."
 )
 
 
@@ -50,13 +45,15 @@ def load_dataset(
     noise: float = 0.3,
     noise_kind: str = "symmetric",
     seed: int = 0,
+    image_root: str | Path | None = None,
 ) -> ImageDataset:
     """Open a dataset; images are decoded later, when they are asked for.
 
     Args:
         source: `digits`, `cifar10:FOLDER`, `cifar100:FOLDER`, or the path of a folder of class
-            folders, a `.csv`, `.tsv`, `.parquet` or `.npz` file.
-        split: `train`, `val` or `test`, for sources that hold several.
+            folders, a `.csv`, `.tsv`, `.parquet` or `.npz` file, a folder or a pattern of Parquet files.
+        split: the part to take of a source that holds several: `train`, `val` or `test` for the one that
+            means it, or its name.
         label: column (for CIFAR-N: key) of given labels; None finds the usual names.
         true_label: column or key of true labels, where there is one.
         image: column of images or paths; None finds the usual names.
@@ -65,6 +62,7 @@ def load_dataset(
         noise: share of labels to move (digits, train split).
         noise_kind: `symmetric` or `class_dependent` (digits, train split).
         seed: of `limit` and `noise`.
+        image_root: folder of the images that a table names by their paths; None for the table's own.
 
     Raises:
         SaltflatError: what is wrong with the source, and what to do.
@@ -80,6 +78,7 @@ def load_dataset(
         noise=noise,
         noise_kind=noise_kind,
         seed=seed,
+        image_root=None if image_root is None else str(image_root),
     )
     return open_spec(spec)
 
@@ -94,38 +93,59 @@ def open_spec(spec: DatasetSpec) -> ImageDataset:
     if not spec.source.strip():
         raise SaltflatError(f"The source of the data is empty. {_POSSIBLE}")
     if spec.source == "digits":
-        _refuse(spec, "label", "true_label", "image", "id")
+        _refuse(spec, "label", "true_label", "image", "id", "image_root")
         dataset = read_digits(spec.split, noise=spec.noise, noise_kind=spec.noise_kind, seed=spec.seed)
     elif kind in ("cifar10", "cifar100") and folder:
-        _refuse(spec, "image", "id")
-        root = Path(folder).expanduser().resolve()
+        _refuse(spec, "image", "id", "image_root")
+        root = _without_tilde(folder).resolve()
         dataset = read_cifar(kind, root, split=spec.split, label=spec.label, true_label=spec.true_label)
         spec = replace(spec, source=f"{kind}:{root}")
     else:
-        path = Path(spec.source).expanduser()
+        path = _without_tilde(spec.source)
         dataset = _read_path(path, spec)
-        spec = replace(spec, source=str(path.resolve()))
+        root = _image_root(spec)
+        spec = replace(spec, source=str(path.resolve()), image_root=None if root is None else str(root))
     return replace(limited(dataset, spec.limit, spec.seed), spec=spec)
 
 
 def _read_path(path: Path, spec: DatasetSpec) -> ImageDataset:
     columns = {"label": spec.label, "true_label": spec.true_label, "image": spec.image, "id": spec.id}
+    tables = find_tables(path, spec.split)
+    if tables is not None:
+        reader = read_parquet if tables.files[0].suffix.lower() in PARQUET else read_delimited
+        dataset = reader(tables.files, **columns, image_root=_image_root(spec))
+        problems = [*tables.notices, *dataset.problems]
+        return replace(dataset, name=tables.name, problems=problems, files=tuple(map(str, tables.files)))
     if path.is_dir():
-        _refuse(spec, "label", "true_label", "image", "id")
-        return read_folder(path)
+        _refuse(spec, "label", "true_label", "image", "id", "image_root")
+        return read_folder(path, spec.split)
     if not path.exists():
         raise SaltflatError(f"There is no file or folder {spec.source!r}. {_POSSIBLE}")
-    reader = _TABLES.get(path.suffix.lower())
-    if reader is not None:
-        return reader(path, **columns)
     if path.suffix.lower() == ".npz":
+        _refuse(spec, "image_root")
         return read_npz(path, split=spec.split, **columns)
     raise SaltflatError(f"{spec.source!r} is of no kind that can be opened. {_POSSIBLE}")
+
+
+def _image_root(spec: DatasetSpec) -> Path | None:
+    if spec.image_root is None:
+        return None
+    root = _without_tilde(spec.image_root)
+    if not os.path.isdir(root):  # noqa: PTH112 (pathlib's own question fails for names that are too long)
+        raise SaltflatError(f"There is no folder {spec.image_root!r}, which should hold the images.")
+    return root.resolve()
+
+
+def _without_tilde(path: str) -> Path:
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise SaltflatError(f"There is no file or folder {path!r}: nobody here has such a home.") from None
 
 
 def _refuse(spec: DatasetSpec, *columns: str) -> None:
     asked = [f"{name}={getattr(spec, name)!r}" for name in columns if getattr(spec, name) is not None]
     if asked:
         raise SaltflatError(
-            f"{spec.source} has no such columns to choose from; leave out {', '.join(asked)}."
+            f"{spec.source} has no such columns or paths to choose from; leave out {', '.join(asked)}."
         )

@@ -9,7 +9,12 @@ from dataclasses import dataclass
 from fvm_core.data.wording import listing
 from fvm_core.errors import SaltflatError
 
-IMAGE_NAMES = ("image", "image_path", "path", "file", "filename", "file_name", "filepath", "file_path", "img")
+# fmt: off
+IMAGE_NAMES = (
+    "image", "image_path", "path", "file", "filename", "file_name", "filepath", "file_path", "img",
+    "img_path", "image_file", "image_name", "filepaths", "filenames", "image_id", "id_code",
+)
+# fmt: on
 LABEL_NAMES = ("label", "given_label", "class", "category", "target")
 TRUE_LABEL_NAME = "true_label"
 ID_NAME = "id"

@@ -77,11 +77,13 @@ class DatasetSpec:
 
     Attributes:
         source: `digits`, `cifar10:ROOT`, `cifar100:ROOT`, or the path of a folder of class folders,
-            `.csv`/`.tsv`, `.parquet` or `.npz`.
-        split: `train`, `val` or `test`, for sources that hold several.
+            `.csv`/`.tsv`, `.parquet` or `.npz`, or a folder or a pattern of tables.
+        split: which part to take of a source that holds several: `train`, `val` or `test` for the one that
+            means it, or its name.
         label / true_label / image / id: column names; None means: find the usual ones.
         limit: keep this many rows, drawn with `seed`, in the input's order.
         noise: share of labels to move (digits only), `noise_kind` symmetric or class_dependent.
+        image_root: folder of the images that a table names; None means that of the table.
     """
 
     source: str
@@ -94,6 +96,7 @@ class DatasetSpec:
     noise: float = 0.3
     noise_kind: str = "symmetric"
     seed: int = 0
+    image_root: str | None = None
 
     def to_dict(self) -> dict:
         """The fields that are set, for a file; `DatasetSpec(**d)` goes back."""
@@ -114,6 +117,7 @@ class ImageDataset:
         paths: N file paths as the input wrote them, else None.
         problems: what the reader itself found wrong.
         spec: how to open it again, None for datasets made in Python.
+        files: the files of the table that it was read from, where it was one.
     """
 
     name: str
@@ -125,6 +129,7 @@ class ImageDataset:
     paths: Sequence[str] | None = None
     problems: list[Problem] = field(default_factory=list)
     spec: DatasetSpec | None = None
+    files: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.given)

@@ -1,76 +1,104 @@
-"""A CSV or TSV file with a column of image paths and a column of labels."""
+"""CSV or TSV files with a column of image paths and a column of labels."""
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from fvm_core.data.columns import find_columns
+from fvm_core.data.columns import Columns, find_columns
 from fvm_core.data.dataset import ImageDataset, missing_labels
-from fvm_core.data.labels import from_texts, merge
+from fvm_core.data.image_paths import PathColumn, locate
+from fvm_core.data.labels import from_texts, joined, merge, said_missing
 from fvm_core.data.sources import FileImages
 from fvm_core.errors import SaltflatError
 
 
 def read_delimited(
-    file: Path,
+    files: Sequence[Path],
     *,
     label: str | None = None,
     true_label: str | None = None,
     image: str | None = None,
     id: str | None = None,
+    image_root: Path | None = None,
 ) -> ImageDataset:
     """Open a table of image paths and labels; every field is taken as text, exactly as it is.
 
-    UTF-8, with or without a byte order mark; quotes as in RFC 4180. Relative paths start at the
-    file's folder. Only the empty text is no label: `NA`, `null` and `0` are class names.
+    UTF-8, with or without a byte order mark; quotes as in RFC 4180. Relative paths start at `image_root` or
+    the file's folder; paths of other machines are looked for (`image_paths.py`). What is no label is the
+    same as in every format (`labels.py`).
 
     Args:
-        file: the CSV or TSV file, with a header row.
+        files: the CSV or TSV files, each with a header row; rows follow each other.
         label: column of given labels; None finds the usual names.
         true_label: column of true labels; None finds `true_label`.
         image: column of image paths; None finds the usual names.
         id: column of ids; None finds `id`. Without one the paths are the ids.
+        image_root: folder of the images, where that is not the file's.
 
     Raises:
-        SaltflatError: not UTF-8, not a table, or columns that are missing or ambiguous.
+        SaltflatError: not UTF-8, not a table, columns that are missing or ambiguous, or no image is found.
     """
-    file = file.resolve()
+    asked = {"label": label, "true_label": true_label, "image": image, "id": id}
+    tables: list[_Table] = []
+    for file in files:
+        tables.append(_read(file.resolve(), asked))
+        asked = asdict(tables[0].columns)  # the others have the same
+    given = joined([from_texts(table.column("label")) for table in tables])
+    true = None
+    if tables[0].columns.true_label is not None:
+        true = joined([from_texts(table.column("true_label")) for table in tables])
+    given_codes, true_codes, classes = merge(given, true)
+    columns = [PathColumn(table.file.name, table.file.parent, table.column("image")) for table in tables]
+    paths = [text for column in columns for text in column.texts]
+    found, notices = locate(columns, image_root)
+    ids = paths if tables[0].columns.id is None else [text for one in tables for text in one.column("id")]
+    return ImageDataset(
+        name=tables[0].file.stem,
+        ids=ids,
+        given=given_codes,
+        classes=classes,
+        images=FileImages(found),
+        true=true_codes,
+        paths=paths,
+        problems=[*notices, *said_missing(given, tables[0].file.name), *missing_labels(given_codes)],
+    )
+
+
+@dataclass(frozen=True)
+class _Table:
+    """One file: its columns by what they hold, its header and its rows."""
+
+    file: Path
+    columns: Columns
+    header: list[str]
+    rows: list[list[str]]
+
+    def column(self, held: str) -> list[str]:
+        place = self.header.index(getattr(self.columns, held))
+        return [row[place] for row in self.rows]
+
+
+def _read(file: Path, asked: dict[str, str | None]) -> _Table:
     records = _records(file)
     header = next(records, None)
     if header is None:
         raise SaltflatError(f"{file} is empty; the first line must name the columns.")
-    columns = find_columns(header, file.name, label=label, true_label=true_label, image=image, id=id)
+    columns = find_columns(header, file.name, **asked)
     rows = list(records)
     if not rows:
         raise SaltflatError(f"{file} has a header and no rows.")
-
-    def column(name: str) -> list[str]:
-        place = header.index(name)
-        return [row[place] for row in rows]
-
-    true = None if columns.true_label is None else from_texts(column(columns.true_label))
-    given_codes, true_codes, classes = merge(from_texts(column(columns.label)), true)
-    paths = column(columns.image)
-    return ImageDataset(
-        name=file.stem,
-        ids=paths if columns.id is None else column(columns.id),
-        given=given_codes,
-        classes=classes,
-        images=FileImages([str(file.parent / path) if path else "" for path in paths]),
-        true=true_codes,
-        paths=paths,
-        problems=missing_labels(given_codes),
-    )
+    return _Table(file, columns, header, rows)
 
 
 def _records(file: Path) -> Iterator[list[str]]:
     """Header and rows; blank lines are skipped, every other row is as long as the header."""
     text = _text(file)
     lines = io.StringIO(text, newline="")
-    reader = csv.reader(lines, delimiter=_delimiter(file, text), strict=True)
+    reader = csv.reader(lines, delimiter=separator(file, text), strict=True)
     width = None
     try:
         for record in reader:
@@ -102,7 +130,7 @@ def _text(file: Path) -> str:
         ) from error
 
 
-def _delimiter(file: Path, text: str) -> str:
+def separator(file: Path, text: str) -> str:
     """Tab for .tsv; comma for .csv, unless only a semicolon or tab can separate the header."""
     if file.suffix.lower() == ".tsv":
         return "\t"

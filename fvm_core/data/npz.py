@@ -6,14 +6,16 @@ import lzma
 import struct
 import zipfile
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from fvm_core.data.dataset import ImageDataset, missing_labels
-from fvm_core.data.labels import Labels, from_numbers, from_texts, merge
+from fvm_core.data.dataset import ImageDataset, Problem, missing_labels
+from fvm_core.data.labels import Labels, from_floats, from_numbers, from_texts, merge, said_missing
 from fvm_core.data.npy_header import HEADER_ERRORS, check_claim, read_header
 from fvm_core.data.sources import RawImages, check_pixels, file_stamp
+from fvm_core.data.splits import choose, not_split, role
 from fvm_core.data.wording import listing
 from fvm_core.errors import SaltflatError
 from fvm_core.wording import size
@@ -55,7 +57,8 @@ def read_npz(
 
     Args:
         file: the .npz file.
-        split: where there is no array `images` but `train_images`, `val_images`, …, the one to take.
+        split: where there is no array `images` but `train_images`, `val_images`, …, the one to take; see
+            `splits.choose`.
         label: name of the array of given labels (N whole numbers or texts), None for `labels`.
         true_label: name of the array of true labels, None for `true_labels`.
         image: name of the array of images (N×H×W or N×H×W×C uint8), None for `images`.
@@ -69,9 +72,22 @@ def read_npz(
         if not zipfile.is_zipfile(file):
             _refuse_single(file)
         with np.load(file, allow_pickle=False) as arrays:
-            return _read(_Arrays(file, arrays, split), label, true_label, image, id)
+            return _read(_Arrays(file, arrays, split, image), label, true_label, image, id)
     except _DAMAGED as error:
         raise SaltflatError(f"{file} can't be read as .npz: {error or type(error).__name__}.") from error
+
+
+def parts(file: Path) -> list[str]:
+    """The parts among which there is a choice; none where the file holds no archive."""
+    with zipfile.ZipFile(file) as archive:
+        names = _parts([name.removesuffix(".npy") for name in archive.namelist()])
+    return names if len(names) > 1 else []
+
+
+def _parts(arrays: Sequence[str], asked: str = "") -> list[str]:
+    """What stands before `_images` in the names of arrays; nothing where one is called so."""
+    ends = [name[: -len("_images")] for name in arrays if name.endswith("_images")]
+    return [] if "images" in arrays else [name for name in ends if role(name) or name == asked]
 
 
 def _refuse_single(file: Path) -> None:
@@ -86,16 +102,23 @@ def _refuse_single(file: Path) -> None:
 class _Arrays:
     """The arrays of one file by name, with errors that name file and array."""
 
-    def __init__(self, file: Path, arrays: np.lib.npyio.NpzFile, split: str) -> None:
+    def __init__(self, file: Path, arrays: np.lib.npyio.NpzFile, split: str, image: str | None) -> None:
         self.file = file
         self._arrays = arrays
-        self._split = split
+        self._part, self.notices = (split, []) if image else self._chosen(split)
+
+    def _chosen(self, split: str) -> tuple[str, list[Problem]]:
+        """What the names of the part's arrays begin with."""
+        names = _parts(self._arrays.files, split)
+        if not names:
+            return split, not_split(split, str(self.file))
+        return choose(names, split, str(self.file))
 
     def name(self, asked: str | None, usual: str, needed: bool = False) -> str | None:
-        """The array `asked`, else `usual`, else `SPLIT_usual`; None where there is none."""
+        """The array `asked`, else `usual`, else `PART_usual`; None where there is none."""
         names = self._arrays.files
         if asked is None:
-            found = [name for name in (usual, f"{self._split}_{usual}") if name in names]
+            found = [name for name in (usual, f"{self._part}_{usual}") if name in names]
             if found or not needed:
                 return found[0] if found else None
         elif asked in names:
@@ -175,7 +198,7 @@ def _read(
         classes=classes,
         images=RawImages(pixels, file_stamp(arrays.file)),
         true=true_codes,
-        problems=missing_labels(codes),
+        problems=[*arrays.notices, *said_missing(given, arrays.file.name), *missing_labels(codes)],
     )
 
 
@@ -183,11 +206,13 @@ def _labels(arrays: _Arrays, name: str, rows: int, names: list[str] | None) -> L
     values = arrays.column(name, rows)
     if values.dtype.kind in "iub":
         return from_numbers(values.astype(np.int64), names)
+    if values.dtype.kind == "f":
+        return from_floats(values, f"{arrays.file}: {name!r}", names)
     labels = from_texts(_texts(values, name, arrays.file))
     if names is None:
         return labels
     both = tuple(dict.fromkeys([*names, *labels.names]))
-    return Labels(labels.recode(both), both, ordered=True)
+    return Labels(labels.recode(both), both, ordered=True, missing=labels.missing)
 
 
 def _texts(values: np.ndarray, name: str, file: Path) -> list[str]:

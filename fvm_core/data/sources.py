@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -58,8 +60,9 @@ class FileImages:
         path = self.paths[index]
         if not path:
             raise UnreadableImage(f"Row {index + 1:,} names no image file.")
-        if not Path(path).is_file():  # opening a pipe would wait for ever
-            what = "isn't a file" if Path(path).exists() else "doesn't exist"
+        # Opening a pipe would wait for ever; pathlib's own questions fail for names that are too long.
+        if not os.path.isfile(path):  # noqa: PTH113
+            what = "isn't a file" if os.path.exists(path) else "doesn't exist"  # noqa: PTH110
             raise UnreadableImage(f"{path} {what}.")
         try:
             file = Path(path).open("rb")  # noqa: SIM115 (errors while reading it are `decode`'s)
@@ -69,18 +72,30 @@ class FileImages:
             yield file
 
 
+class Blobs(Protocol):
+    """A column of bytes; Arrow's arrays are such."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, row: int) -> pa.Scalar: ...
+
+
 class EncodedImages:
     """Image files as bytes in a column of a table; they stay compressed.
 
     Args:
-        blobs: binary column; null where a row has no image.
-        where: name of the table, for error texts.
+        blobs: binary column, in memory or, as `ParquetColumn`, on disk; null where a row has no image.
+        where: name of the table, or what tells the name of a row, for error texts.
         stamp: changes when the table may have changed.
         rows: N positions in `blobs`; None means all, in order.
     """
 
     def __init__(
-        self, blobs: pa.ChunkedArray, where: str, stamp: str, rows: np.ndarray | None = None
+        self,
+        blobs: Blobs,
+        where: str | Callable[[int], str],
+        stamp: str,
+        rows: np.ndarray | None = None,
     ) -> None:
         self._blobs = blobs
         self._where = where
@@ -110,7 +125,8 @@ class EncodedImages:
         return rows_stamp(self._stamp, self._rows)
 
     def _name(self, index: int) -> str:
-        return f"Row {self._rows[index] + 1:,} of {self._where}"
+        row = int(self._rows[index])
+        return f"Row {row + 1:,} of {self._where}" if isinstance(self._where, str) else self._where(row)
 
 
 class RawImages:

@@ -18,7 +18,7 @@ from fvm_core.atomic import sweep
 from fvm_core.config import RunConfig
 from fvm_core.data import load_dataset, open_spec
 from fvm_core.data.dataset import DatasetSpec, ImageDataset
-from fvm_core.data.options import TRAINING, VALIDATION, taken
+from fvm_core.data.options import TRAINING, VALIDATION, shared_columns, taken
 from fvm_core.data.problems import align_classes
 from fvm_core.data.subset import limited
 from fvm_core.device import make_repeatable, peak_memory, resolve
@@ -171,8 +171,11 @@ def start(
             else see `execute`.
     """
     run = RunFolder(out)
-    train_set = _opened(train_set, "train", taken(options, TRAINING))
-    val_set = _opened(val_set, "val", taken(options, VALIDATION))
+    of_train, of_val = taken(options, TRAINING), taken(options, VALIDATION)
+    if not isinstance(val_set, ImageDataset):
+        of_val = {**shared_columns(of_train, val_set), **of_val}
+    train_set = _opened(train_set, "train", of_train)
+    val_set = _opened(val_set, "val", of_val)
     options = {name: value for name, value in options.items() if name not in {*TRAINING, *VALIDATION}}
     module = model if isinstance(model, nn.Module) else None
     if module is not None:
@@ -191,7 +194,7 @@ def start(
 def _opened(data: ImageDataset | str | Path, split: str, values: dict) -> ImageDataset:
     """A dataset, read as the options say; of one that is open only `limit` can be followed."""
     if not isinstance(data, ImageDataset):
-        return load_dataset(data, split=split, **values)
+        return load_dataset(data, **{"split": split, **values})
     limit = values.pop("limit", None)
     if values:
         raise SaltflatError(

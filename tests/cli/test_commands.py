@@ -6,6 +6,7 @@ import sys
 
 import pandas as pd
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 from fvm_core.cli.commands import application
@@ -112,6 +113,88 @@ def test_faults_are_named(tmp_path, words, message):
     with pytest.raises(SaltflatError) as fault:
         call(*[word.format(out=tmp_path / "run") for word in words])
     assert message in str(fault.value)
+
+
+def elsewhere(folder):
+    """Images, and tables of them that were written on a Windows machine, with columns of other names."""
+    labels = [number % 2 for number in range(24)]
+    for number, label in enumerate(labels):
+        path = folder / "photos" / "ab"[label] / f"{number:02d}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (8, 8), 40 + 150 * label + number).save(path)
+    paths = [f"C:\\data\\{'ab'[label]}\\{number:02d}.png" for number, label in enumerate(labels)]
+    frame = pd.DataFrame({"picture": paths, "label": labels, "key": [f"k{n}" for n in range(24)]})
+    (folder / "tables").mkdir()
+    frame[:16].to_csv(folder / "tables" / "train.csv", index=False)
+    frame[16:].to_csv(folder / "tables" / "same.csv", index=False)
+    other = {"picture": "shot", "key": "number"}
+    frame[16:].rename(columns=other).to_csv(folder / "tables" / "other.csv", index=False)
+    frame[16:].rename(columns={"picture": "path", "key": "id"}).to_csv(
+        folder / "tables" / "usual.csv", index=False
+    )
+    return folder / "tables"
+
+
+QUICK = ["--epochs", 1, "--steps", 2, "--saved-steps", 1, "--no-embed"]
+
+
+@pytest.mark.parametrize(
+    ("val", "words", "image", "id"),
+    [
+        ("same.csv", [], "picture", "key"),
+        ("usual.csv", [], None, None),
+        ("other.csv", ["--val-image-column", "shot", "--val-id-column", "number"], "shot", "number"),
+    ],
+)
+def test_tables_of_another_machine_after_typos(tmp_path, val, words, image, id):
+    tables, out = elsewhere(tmp_path), tmp_path / "run"
+    photos = tmp_path / "photos"
+    right = ["--train", tables / "train.csv", "--val", tables / val, "--image-column", "picture"]
+    right += ["--id-column", "key", "--image-root", photos, "--val-image-root", photos, *words]
+    for wrong, message in [
+        (["--image-root", tmp_path / "phtos"], "no folder"),
+        (["--val-image-root", tables], "None of the images that"),
+        (["--val-image-column", "imge"], "no column 'imge'"),
+        (["--label-column", "lable"], "no column 'lable'"),
+        (["--split", "seg_pred"], "has no parts"),
+        (["--solver", "adam"], "tune.solver"),
+    ]:
+        with pytest.raises(SaltflatError, match=message):
+            call("run", "--out", out, *right, *wrong, *QUICK)
+        assert not out.exists()
+    call("run", "--out", out, *right, *QUICK)
+    run = RunFolder.open(out)
+    assert run.scores["id"].tolist() == [f"k{number}" for number in range(16)]
+    assert (run.config.val_data.image, run.config.val_data.id) == (image, id)
+    assert run.config.train_data.image_root == str(photos)
+    told = {(problem["where"], problem["kind"]) for problem in run.info["problems"]}
+    assert {("train", "found_by_last_parts"), ("val", "found_by_last_parts")} <= told
+    call(
+        "run", "--out", tmp_path / "again", "--config", out / "config.toml", *QUICK
+    )  # the file holds all of it
+    assert RunFolder.open(tmp_path / "again").config.val_data == run.config.val_data
+
+
+@pytest.mark.parametrize(
+    ("words", "train", "val"),
+    [
+        ([], "Training", "Testing"),
+        (["--split", "testing", "--val-split", "seg_pred"], "Testing", "seg_pred"),
+    ],
+)
+def test_parts_of_one_folder(tmp_path, words, train, val):
+    for k, part in enumerate(["Training", "Testing", "seg_pred"]):
+        for number in range(10):
+            path = tmp_path / "all" / part / "ab"[number % 2] / f"{part}{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("L", (8, 8), 20 * number + k).save(path)
+    both = ["--train", tmp_path / "all", "--val", tmp_path / "all", *words]
+    printed = call("run", "--out", tmp_path / "run", *both, *QUICK).output
+    run = RunFolder.open(tmp_path / "run")
+    assert all(train in id for id in run.scores["id"])
+    assert run.info["classes"] == ["a", "b"]
+    if not words:
+        assert f"{train} was taken" in printed and f"no validation set; {val} was taken" in printed
 
 
 def test_the_module_prints_no_traceback(tmp_path):

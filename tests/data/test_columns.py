@@ -42,3 +42,9 @@ def test_a_single_column_with_label_in_its_name_is_enough():
 def test_errors_list_the_columns(names, asked, text):
     with pytest.raises(SaltflatError, match=text):
         find_columns(names, "t.csv", **asked)
+
+
+@pytest.mark.parametrize("name", ["Image_ID", "id_code", "img_path", "filepaths", "image_name"])
+def test_names_that_public_tables_have(name):
+    assert find_columns(["label", name, "age"], "t").image == name
+    assert find_columns(["label", name, "path"], "t").image == "path"

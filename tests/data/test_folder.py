@@ -32,6 +32,7 @@ def test_classes_rows_and_problems(tmp_path):
     assert messages == {
         "not_an_image": "1 file skipped, not images by their endings: class9/notes.txt.",
         "outside_class_folders": "1 image outside the class folders skipped: loose.png.",
+        "left_out": "2 hidden files or folders of other programs left out: .cache, class9/.hidden.png.",
     }
 
 
@@ -59,12 +60,12 @@ def test_names_that_are_not_utf8(tmp_path):
 def test_folders_that_are_no_dataset(tmp_path):
     with pytest.raises(SaltflatError, match=r"has no class folders\. Put the images"):
         load_dataset(tmp_path)
-    (tmp_path / "train").mkdir()
-    (tmp_path / "test").mkdir()
-    with pytest.raises(SaltflatError, match=r"holds test, train, which are parts .*Choose one"):
+    (tmp_path / "labels.csv").touch()
+    with pytest.raises(SaltflatError, match=r"name the table of the labels instead: .*/labels\.csv"):
         load_dataset(tmp_path)
-    (tmp_path / "train" / "cat").mkdir()
-    with pytest.raises(SaltflatError, match="hold no images"):
+    (tmp_path / "train" / "cat").mkdir(parents=True)
+    (tmp_path / "train" / "cat" / "notes.txt").touch()
+    with pytest.raises(SaltflatError, match=r"hold no images.* There are cat/notes\.txt"):
         load_dataset(tmp_path / "train")
     with pytest.raises(SaltflatError, match="leave out label='x'"):
         load_dataset(tmp_path / "train", label="x")
@@ -94,3 +95,43 @@ def test_a_folder_of_other_things_is_refused_before_it_is_read_whole(tmp_path, m
         (tmp_path / "usr" / "lib" / f"{number}.so").touch()
     with pytest.raises(SaltflatError, match="more than 20 files that are no images"):
         load_dataset(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "@eaDir",
+        "__MACOSX",
+        ".ipynb_checkpoints",
+        ".thumbnails",
+        "$RECYCLE.BIN",
+        "#recycle",
+        ".@__thumb",
+        "@EADIR",
+    ],
+)
+@pytest.mark.parametrize("place", [".", "cat", "cat/deep/er"])
+def test_folders_of_other_programs_are_left_out_at_any_depth(tmp_path, name, place):
+    write(tmp_path / "cat" / "deep" / "er" / "1.png")
+    write(tmp_path / "dog" / "2.png")
+    write(tmp_path / place / name / "1.png" / "thumb.png")
+    data = load_dataset(tmp_path)
+    assert list(data.ids) == ["cat/deep/er/1.png", "dog/2.png"]
+    assert data.classes == ("cat", "dog")
+    (problem,) = data.problems
+    path = name if place == "." else f"{place}/{name}"
+    assert problem.kind == "left_out"
+    assert problem.message == f"1 hidden file or folder of other programs left out: {path}."
+
+
+@pytest.mark.parametrize(
+    "name", ["Thumbs.db", ".DS_Store", "._1.png", "desktop.ini", "ehthumbs.db", "Icon\r"]
+)
+def test_files_of_other_programs_are_counted_and_no_images(tmp_path, name):
+    for place in ("cat", "cat/deep", "dog"):
+        write(tmp_path / place / "1.png")
+        (tmp_path / place / name).write_bytes(b"x")
+    data = load_dataset(tmp_path)
+    assert len(data) == 3
+    (problem,) = data.problems
+    assert (problem.kind, problem.message[:2]) == ("left_out", "3 ")

@@ -2,6 +2,8 @@ import numpy as np
 import pytest
 
 from fvm_core.data import UNKNOWN, DatasetSpec, load_dataset, open_spec
+from fvm_core.data.part_names import part_names
+from fvm_core.data.table_columns import column_names
 from fvm_core.errors import SaltflatError
 
 from .images import raw_dataset, write
@@ -43,6 +45,17 @@ def test_unknown_sources_name_what_is_possible(tmp_path, monkeypatch, source):
     (tmp_path / "notes.doc").write_text("x")
     with pytest.raises(SaltflatError, match=rf"{source}.*Possible are: digits, cifar10:FOLDER.*\.npz file"):
         load_dataset(source)
+
+
+@pytest.mark.parametrize("source", ["a" * 5000, "*" * 5000, "\0", "a\0b.csv", "[", "**", "~no such person/x"])
+def test_sources_that_can_be_no_path(tmp_path, monkeypatch, source):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SaltflatError):
+        load_dataset(source)
+    assert column_names(source) == part_names(source) == []
+    (tmp_path / "t.csv").write_text("path,label\na,b\n")
+    with pytest.raises(SaltflatError):
+        load_dataset(tmp_path / "t.csv", image_root=source)
 
 
 def test_take_counts_missing_labels_anew():

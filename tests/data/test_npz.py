@@ -90,7 +90,14 @@ def test_arrays_by_split(tmp_path):
             "'labels' has shape 3; needed is one value for each of 4 images",
         ),
         ({"images": IMAGES, "labels": np.zeros((4, 10), int)}, "'labels' has shape 4×10"),
-        ({"images": IMAGES, "labels": np.zeros(4)}, "'labels' has type float64; it must be whole numbers or"),
+        (
+            {"images": IMAGES, "labels": np.full(4, 0.5)},
+            "'labels' holds fractions, such as 0.5 in row 1; labels must be",
+        ),
+        (
+            {"images": IMAGES, "labels": np.full(4, 1j)},
+            "'labels' has type complex128; it must be whole numbers or",
+        ),
         ({"images": IMAGES, "labels": np.array(["a", "b", "c", None])}, r"'labels' can't be read.*dtype=str"),
         ({"images": np.array([None] * 4), "labels": [0] * 4}, "'images' can't be read"),
     ],

@@ -1,4 +1,6 @@
 import json
+import pickle
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
@@ -7,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from fvm_core.data import UNKNOWN, load_dataset
+from fvm_core.data.row_groups import ParquetColumn
 from fvm_core.errors import SaltflatError, UnreadableImage
 
 from .images import encoded, picture, write
@@ -171,3 +174,82 @@ def test_not_parquet(tmp_path):
     (tmp_path / "t.parquet").write_bytes(b"PAR1 no")
     with pytest.raises(SaltflatError, match=r"t\.parquet can't be read as Parquet"):
         load_dataset(tmp_path / "t.parquet")
+
+
+def test_an_image_is_read_with_its_row_group_when_it_is_asked_for(tmp_path, monkeypatch):
+    blobs = [bytes([row]) * 100_000 for row in range(40)]
+    file = save(tmp_path / "t.parquet", None, 4, image=pa.array(blobs), label=["a", "b"] * 20)
+    before = pa.total_allocated_bytes()
+    data = load_dataset(file)
+    assert pa.total_allocated_bytes() - before < 100_000
+    reads = []
+    read = ParquetColumn._read
+    monkeypatch.setattr(ParquetColumn, "_read", lambda self, group: reads.append(group) or read(self, group))
+    assert [data.images.content(row) for row in range(40)] == blobs
+    assert reads == list(range(10))
+
+
+def test_few_row_groups_are_in_memory(tmp_path):
+    blobs = [bytes([row]) * 100_000 for row in range(200)]
+    file = save(tmp_path / "t.parquet", None, 10, image=pa.array(blobs), label=["a", "b"] * 100)
+    column = ParquetColumn([file], "image", budget_bytes=3_500_000)
+    begun = pa.total_allocated_bytes()
+    most = 0
+    for row in range(200):
+        assert column[row].as_py() == blobs[row]
+        most = max(most, pa.total_allocated_bytes() - begun)
+    assert most < 6_000_000 < sum(map(len, blobs))
+    order = np.random.default_rng(0).permutation(200)
+    assert [column[int(row)].as_py() for row in order] == [blobs[row] for row in order]
+
+
+def test_threads_read_a_row_group_once(tmp_path, monkeypatch):
+    blobs = [bytes([row]) * 1000 for row in range(64)]
+    data = load_dataset(save(tmp_path / "t.parquet", None, 16, image=pa.array(blobs), label=["a", "b"] * 32))
+    reads = []
+    read = ParquetColumn._read
+    monkeypatch.setattr(ParquetColumn, "_read", lambda self, group: reads.append(group) or read(self, group))
+    taken = data.images.take(np.arange(64)[::-1])
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(taken.content, range(64))) == blobs[::-1]
+    assert sorted(reads) == [0, 1, 2, 3]
+    copy = pickle.loads(pickle.dumps(taken))
+    assert copy.content(0) == blobs[63] and copy.stamp() == taken.stamp()
+    assert len(pickle.dumps(taken)) < 10_000
+
+
+def test_a_damaged_row_group_is_told_by_its_rows(tmp_path):
+    file = save(tmp_path / "t.parquet", image=pa.array(BLOBS), label=list("abab"))
+    about = pq.ParquetFile(file).metadata.row_group(1).column(0)
+    content = bytearray(file.read_bytes())
+    start = about.dictionary_page_offset or about.data_page_offset
+    content[start : start + about.total_compressed_size] = bytes(about.total_compressed_size)
+    file.write_bytes(content)
+    data = load_dataset(file)
+    assert_pictures(data.take(np.arange(2)), range(2))
+    for row in (2, 3):
+        with pytest.raises(UnreadableImage, match=rf"Row {row + 1} of t\.parquet can't be read"):
+            data.images.image(row)
+
+
+def test_a_file_that_changes_while_it_is_open_is_told(tmp_path):
+    file = save(tmp_path / "t.parquet", image=pa.array(BLOBS), label=list("abab"))
+    data = load_dataset(file)
+    save(file, image=pa.array(BLOBS[::-1] * 2), label=list("abababab"))
+    with pytest.raises(SaltflatError, match="has changed since it was opened"):
+        data.images.content(0)
+
+
+def test_no_rows(tmp_path):
+    with pytest.raises(SaltflatError, match=r"t\.parquet has no rows"):
+        load_dataset(
+            save(tmp_path / "t.parquet", image=pa.array([], pa.binary()), label=pa.array([], pa.string()))
+        )
+
+
+def test_ids_that_are_no_texts_name_their_column(tmp_path):
+    columns = {"image": pa.array(BLOBS), "label": list("abab"), "id": [[1]] * 4}
+    with pytest.raises(
+        SaltflatError, match=r"Column 'id' of t\.parquet has type list.*another column of ids"
+    ):
+        load_dataset(save(tmp_path / "t.parquet", **columns))

@@ -1,11 +1,19 @@
 from dataclasses import replace
 
+import pytest
+
+from fvm_core import start_folder
+from fvm_core.access import places
 from fvm_core.config import CompareConfig
+from fvm_core.data import DatasetSpec
+from fvm_core.errors import SaltflatError
 from fvm_core.estimators import registry
 from fvm_core.jobs.queue import JobQueue
 from fvm_core.runs.run_folder import RunFolder
+from tests.data.images import write
 from tests.ui import runs
 from tests.ui.app import labels, opened, words
+from ui import preview
 
 DIGITS = {"train_kind": "Digits demo", "val_kind": "Digits demo"}
 
@@ -87,3 +95,62 @@ def test_a_new_run_like_another_one(workspace):
     assert app.number_input(key="train-limit").value == 120
     assert "Run" in labels(app)
     assert "120 samples" in words(app)
+
+
+def test_the_folder_of_the_images_of_a_table(workspace, monkeypatch, tmp_path):
+    monkeypatch.setattr(JobQueue, "reconcile", lambda self: None)  # no worker in this test
+    for number in range(12):
+        write(tmp_path / "photos" / "ab"[number % 2] / f"{number}.png", number)
+    rows = "".join(f"C:\\x\\{'ab'[number % 2]}\\{number}.png,{number % 3}\n" for number in range(12))
+    (tmp_path / "tables").mkdir()
+    table = tmp_path / "tables" / "t.csv"
+    table.write_text("path,label\n" + rows)
+    app = opened(workspace, "data_and_model", train_path=str(table), val_kind="Digits demo")
+    assert "None of the images that t.csv names was found" in app.error[0].value.replace("\\", "")
+    app.text_input(key="train-root").set_value(str(tmp_path / "photos")).run()
+    assert not app.error
+    assert "12 samples, 3 classes" in words(app)
+    assert "found by the last parts of their paths" in words(app)
+    app.button(key="run-it").click().run()
+    (job,) = JobQueue(workspace).all()
+    assert RunFolder(job.run_path).config.train_data.image_root == str(tmp_path / "photos")
+    assert "train-root" not in [
+        field.key for field in opened(workspace, "data_and_model", **DIGITS).text_input
+    ]
+
+
+def test_where_others_can_come_in_nothing_outside_is_told_to_be_there(workspace, monkeypatch, tmp_path):
+    inside = tmp_path / "inside"
+    inside.mkdir()
+    monkeypatch.setenv(places.REACHABLE, "1")
+    monkeypatch.setenv(start_folder.VARIABLE, str(inside))
+    write(tmp_path / "secret" / "there.png")
+    told = []
+    for name in ("there.png", "none.png"):
+        table = inside / "t.csv"
+        table.write_text(f"path,label\n{tmp_path / 'secret' / name},x\n")
+        with pytest.raises(SaltflatError) as fault:
+            preview.opened(DatasetSpec(str(table)))
+        told.append(str(fault.value))
+    assert told[0] == told[1] and "outside of the folders" in told[0]
+    with pytest.raises(SaltflatError, match="outside of the folders"):
+        preview.opened(DatasetSpec(str(table), image_root=str(tmp_path / "secret")))
+
+
+def test_the_part_of_a_source_with_several(workspace, monkeypatch, tmp_path):
+    monkeypatch.setattr(JobQueue, "reconcile", lambda self: None)  # no worker in this test
+    for k, part in enumerate(["seg_train", "seg_test", "seg_pred"]):
+        for number in range(12 + k):
+            write(tmp_path / "all" / part / "ab"[number % 2] / f"{number}.png", 100 * k + number)
+    both = {"train_path": str(tmp_path / "all"), "val_path": str(tmp_path / "all")}
+    app = opened(workspace, "data_and_model", **both)
+    assert "12 samples, 2 classes; 13 samples with trusted labels" in words(app)
+    assert "seg_train was taken" in words(app).replace("\\", "")
+    app.selectbox(key="val-split").set_value("seg_pred").run()
+    assert "14 samples with trusted labels" in words(app)
+    app.button(key="run-it").click().run()
+    (job,) = JobQueue(workspace).all()
+    config = RunFolder(job.run_path).config
+    assert (config.train_data.split, config.val_data.split) == ("train", "seg_pred")
+    again = opened(workspace, "data_and_model", like=RunFolder(job.run_path).path.name)
+    assert again.selectbox(key="val-split").value == "seg_pred"
