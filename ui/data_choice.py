@@ -10,7 +10,7 @@ from fvm_core.access import places
 from fvm_core.data import DatasetSpec
 from fvm_core.data.part_names import part_names
 from fvm_core.data.table_columns import column_names
-from ui import catalog, identity, paths, uploads
+from ui import catalog, identity, paths, uploads, wording
 
 PATH, UPLOAD, DIGITS = "Path", "Upload", "Digits demo"
 
@@ -50,7 +50,7 @@ def choose(part: Part) -> DatasetSpec | None:
     if not source:
         return None
     source = places.allowed_source(source)
-    columns = {} if kind == DIGITS else {"split": _split(part, source), **_columns(part, source)}
+    columns = {} if kind == DIGITS else {"split": _split(part, source), **_columns(part, kind, source)}
     with st.container(horizontal=True):
         limit = st.number_input(
             "Use at most",
@@ -103,13 +103,17 @@ def _source(part: Part, kind: str) -> str:
         "File",
         type=uploads.TYPES,
         key=f"{part.key}-file",
-        help="A zip holds one folder of images for each class. " + uploads.LIMITS + " Larger data: give its "
-        "path instead.",
+        help="A zip holds one folder of images for each class, or images and one table with their paths and "
+        "labels. " + uploads.LIMITS + " Larger data: give its path instead.",
     )
     if file is None:
         return ""
     identity.need_owner("upload files")
-    return str(uploads.keep(file, file.name, catalog.workspace().datasets))
+    told: list[str] = []
+    kept = uploads.keep(file, file.name, catalog.workspace().datasets, told)
+    for sentence in told:
+        st.caption(wording.in_markdown(sentence))
+    return str(kept)
 
 
 def _split(part: Part, source: str) -> str:
@@ -129,7 +133,7 @@ def _split(part: Part, source: str) -> str:
     return part.split if chosen is None else chosen
 
 
-def _columns(part: Part, source: str) -> dict[str, str]:
+def _columns(part: Part, kind: str, source: str) -> dict[str, str]:
     """Column choices for tables and where their images are; the reader finds the usual names itself."""
     names = column_names(source)
     if not names:
@@ -153,15 +157,27 @@ def _columns(part: Part, source: str) -> dict[str, str]:
             )
             if chosen is not None:
                 found[name] = chosen
-        if not source.lower().endswith(".npz"):
-            root = paths.ask(
-                "Folder of the images",
-                key=f"{part.key}-root",
-                bind="query-params",
-                placeholder="that of the table",
-                help="Where the files are that the table names, if they are not beside it. Paths of another "
-                "machine are looked for below it.",
-            )
-            if root is not None:
-                found["image_root"] = str(places.allowed(root))
+        uploaded = kind == UPLOAD and source.lower().endswith((".csv", ".tsv"))
+        if not uploaded:
+            found |= _image_root(part, source)
+    if uploaded:  # nothing lies beside a table that was uploaded: what is asked next stands open
+        found |= _image_root(part, source)
     return found
+
+
+def _image_root(part: Part, source: str) -> dict[str, str]:
+    """The folder below which a table's images are, where it is not the table's own."""
+    if source.lower().endswith(".npz"):
+        return {}
+    unpacked = uploads.image_root(source, catalog.workspace().datasets)
+    if unpacked is not None:
+        return {"image_root": unpacked}
+    root = paths.ask(
+        "Folder of the images",
+        key=f"{part.key}-root",
+        bind="query-params",
+        placeholder="that of the table",
+        help="Where the files are that the table names, if they are not beside it. Paths of another "
+        "machine are looked for below it.",
+    )
+    return {} if root is None else {"image_root": str(places.allowed(root))}

@@ -8,7 +8,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
+from fvm_core.data import DatasetSpec, load_dataset, open_spec
 from fvm_core.errors import SaltflatError
 from tests.ui.app import opened
 from ui import uploads
@@ -169,6 +171,103 @@ def test_a_password_and_another_way_of_packing(tmp_path):
             at = data.index(mark) + place + shift
             data[at : at + 2] = value.to_bytes(2, "little")
         refused(tmp_path, io.BytesIO(bytes(data)), "locked by a password or packed")
+
+
+def marked(data: bytes, *, flag: int = 0, method: int | None = None) -> io.BytesIO:
+    """A zip file whose entries claim a flag or a way of packing."""
+    found = bytearray(data)
+    for mark, shift in ((b"PK\x01\x02", 0), (b"PK\x03\x04", -2)):
+        at = found.index(mark) + shift
+        found[at + 8] |= flag
+        if method is not None:
+            found[at + 10 : at + 12] = method.to_bytes(2, "little")
+    return io.BytesIO(bytes(found))
+
+
+@pytest.mark.parametrize(
+    ("flag", "method", "words"),
+    [
+        (1, None, "it has a password"),
+        (0, 9, "packed as Deflate64"),
+        (1, 99, "it has a password and packed as AES"),
+        (0, 93, "packed as Zstandard"),
+        (0, 98, "packed as PPMd"),
+    ],
+)
+def test_a_zip_that_can_not_be_read_names_its_file_and_why(tmp_path, flag, method, words):
+    data = zipped_members((member("a/x.png"), b"1")).getvalue()
+    refused(tmp_path, marked(data, flag=flag, method=method), rf"'a/x\.png': {words}\)\. Make it again")
+
+
+def test_a_file_and_a_folder_of_one_name_are_told(tmp_path):
+    file = zipped({"a/x.png": b"1", "a/x.png/y.png": b"2"})
+    refused(tmp_path, file, r"'a/x\.png' is a file and a folder in it\. Rename")
+
+
+def test_what_a_zip_holds_besides_is_left_out_and_said(tmp_path):
+    long = "x" * 252 + ".png"
+    files = {"cat/1.png": b"1", "dog/2.png": b"2", f"dog/{long}": b"3", "readme.md": b"", "a/notes.docx": b""}
+    files |= {"__MACOSX/cat/._1.png": b"", "cat/@eaDir/1.png": b"", "cat/Thumbs.db": b""}
+    for again in range(2):  # the second time nothing is unpacked, and the same is said
+        told = []
+        folder = uploads.keep(zipped(files), "set.zip", tmp_path, told)
+        assert sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.png")) == [
+            "cat/1.png",
+            "dog/2.png",
+        ], again
+        (sentence,) = told
+        assert sentence.startswith("6 files of the zip were left out: ")
+        assert "2 no image and no table ('readme.md', 'a/notes.docx')" in sentence
+        assert "1 whose name is too long ('dog/xxx" in sentence
+        assert "3 of the computer that packed it" in sentence
+    told = []
+    uploads.keep(zipped({"cat/1.png": b"1", "dog/2.png": b"2"}), "clean.zip", tmp_path, told)
+    assert told == []
+
+
+def test_a_zip_of_windows(tmp_path):
+    folder = uploads.keep(zipped({"set\\cat\\1.png": b"1", "set\\dog\\2.png": b"2"}), "x.zip", tmp_path)
+    assert sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.png")) == [
+        "cat/1.png",
+        "dog/2.png",
+    ]
+
+
+def picture(grey: int) -> bytes:
+    file = io.BytesIO()
+    Image.new("L", (8, 8), grey).save(file, "PNG")
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("table", "name"),
+    [
+        ("path,label\nimages/1.png,cat\nimages/2.png,dog\n", "labels.csv"),
+        ("path;label\nimages/1.png;cat\nimages/2.png;dog\n", "all/labels.csv"),
+        ("path\tlabel\nimages\\1.png\tcat\n2.png\tdog\n", "meta/train.tsv"),
+    ],
+)
+def test_a_zip_with_a_table_is_read_as_that(tmp_path, table, name):
+    files = {name: table.encode(), "images/1.png": picture(9), "images/2.png": picture(90)}
+    found = uploads.keep(zipped(files), "shop.zip", tmp_path)
+    assert found.name == name.rpartition("/")[2]
+    root = uploads.image_root(str(found), tmp_path)
+    assert root == str(found.parents[name.count("/")])
+    dataset = open_spec(DatasetSpec(str(found), image_root=root))
+    assert [dataset.classes[k] for k in dataset.given] == ["cat", "dog"]
+    assert [dataset.images.image(k).getpixel((0, 0)) for k in (0, 1)] == [9, 90]
+
+
+def test_a_table_that_names_no_images_does_not_stand_in_the_way_and_two_that_do_are_told(tmp_path):
+    images = {"cat/1.png": picture(9), "dog/2.png": picture(90)}
+    folder = uploads.keep(zipped({**images, "about.csv": b"license,author\nMIT,me\n"}), "x.zip", tmp_path)
+    assert folder.is_dir() and load_dataset(folder).classes == ("cat", "dog")
+    table = b"path,label\ncat/1.png,cat\ndog/2.png,dog\n"
+    with pytest.raises(SaltflatError, match=r"2 tables of images: a\.csv, b\.csv"):
+        uploads.keep(zipped({**images, "a.csv": table, "b.csv": table}), "y.zip", tmp_path)
+    flat = {"1.png": picture(9), "labels.csv": b"path,label\nother.png,cat\nmore.png,dog\n"}
+    with pytest.raises(SaltflatError, match=r"The table of the zip file can't be used: .*other\.png"):
+        uploads.keep(zipped(flat), "z.zip", tmp_path)
 
 
 def test_damaged_content(tmp_path):
