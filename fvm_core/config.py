@@ -9,6 +9,7 @@ from pathlib import Path
 
 import tomli_w
 
+from fvm_core.data.conversion import BACKGROUNDS
 from fvm_core.data.dataset import DatasetSpec
 from fvm_core.errors import SaltflatError
 from fvm_core.estimators import registry
@@ -199,9 +200,11 @@ class RunConfig:
             ("score.damping_kind", self.score.damping_kind, DAMPING_KINDS),
             ("score.precision", self.score.precision, SCORE_PRECISIONS),
             ("score.estimator", self.score.estimator, MAIN_ESTIMATORS),
+            *((f"{name}.background", spec.background, (None, *BACKGROUNDS)) for name, spec in self._data()),
         ]
         for key, value, allowed in choices:
             if value not in allowed:
+                allowed = [one for one in allowed if one is not None]
                 raise SaltflatError(f"Setting `{key}` is {value!r}; choose one of: {', '.join(allowed)}.")
         minimums = [
             ("train.epochs", self.train.epochs, 0),

@@ -45,6 +45,11 @@ with left:
         val_spec = data_choice.choose(data_choice.VAL)
     except SaltflatError as problem:
         guards.tell(problem)
+    look = {}
+    try:
+        look = data_choice.conversion()
+    except SaltflatError as problem:
+        guards.tell(problem)
     st.subheader("Model", anchor=False)
     try:
         model = run_settings.model()
@@ -65,8 +70,10 @@ with right:
         st.stop()
     train = val = None
     try:
-        train = preview.opened(train_spec)
-        val = preview.opened(val_spec) if val_spec else None
+        train, val = preview.opened(train_spec, **look), None
+        if val_spec:
+            val = preview.opened(val_spec, **look)
+        train, val = preview.in_one_conversion(train, val)
     except SaltflatError as problem:
         guards.tell(problem)
     if train is None:

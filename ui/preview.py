@@ -12,6 +12,7 @@ import streamlit as st
 from fvm_core.access import places
 from fvm_core.config import RunConfig
 from fvm_core.data import DatasetSpec, ImageDataset, Problem, open_spec
+from fvm_core.data.conversion_choice import with_conversion
 from fvm_core.data.problems import find_problems
 from fvm_core.data.sources import FileImages, file_stamp
 from fvm_core.data.thumbnails import encode_thumbnail
@@ -23,13 +24,19 @@ from ui import wording
 A_CLASS = 4
 MOST_CLASSES = 12
 MOST_ROWS = 24
+_ICONS = {"error": ":material/error:", "warning": ":material/warning:", "notice": ":material/info:"}
 LOOK_AT_ONCE = 5000
 """Up to this many images all are read for problems at once; above, when the person asks for it."""
 
 
-def opened(spec: DatasetSpec) -> ImageDataset:
-    """The dataset; opened again only when the settings or the file have changed."""
-    spec = replace(spec, source=places.allowed_source(spec.source))
+def opened(spec: DatasetSpec, **conversion: object) -> ImageDataset:
+    """The dataset; opened again only when the settings or the file have changed.
+
+    Args:
+        spec: where it is.
+        **conversion: `window` and `background`, where the person has set them.
+    """
+    spec = replace(spec, source=places.allowed_source(spec.source), **conversion)
     folders = tuple(map(str, places.roots())) if places.restricted() else ()
     return _opened(spec, file_stamp(Path(spec.source).expanduser()), folders)
 
@@ -40,6 +47,17 @@ def _opened(spec: DatasetSpec, stamp: str, folders: tuple[str, ...]) -> ImageDat
     if folders and isinstance(dataset.images, FileImages):
         places.check_files(path for path in dataset.images.paths if path)
     return dataset
+
+
+def in_one_conversion(
+    train: ImageDataset, val: ImageDataset | None
+) -> tuple[ImageDataset, ImageDataset | None]:
+    """Both sets as a run will see them: with what it chooses where the person leaves it open."""
+    kept = st.session_state.get("conversion-of")
+    if not kept or kept[0] is not train or kept[1] is not val:
+        kept = (train, val, with_conversion(train, val))
+        st.session_state["conversion-of"] = kept
+    return kept[2]
 
 
 def classes(train: ImageDataset, val: ImageDataset | None) -> None:
@@ -85,7 +103,7 @@ def problems(train: ImageDataset, val: ImageDataset | None) -> list[Problem]:
 
 
 def _problem(problem: Problem, dataset: ImageDataset, number: int) -> None:
-    icon = ":material/error:" if problem.severity == "error" else ":material/warning:"
+    icon = _ICONS[problem.severity]
     text, way = st.columns([6, 1.4], vertical_alignment="center")
     where = "validation set" if problem.where == "val" else "training set"
     text.markdown(f"{icon} {wording.in_markdown(problem.message)}", help=f"Found in the {where}.")

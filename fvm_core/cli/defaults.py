@@ -16,6 +16,8 @@ _DATA = {
     "val_label_column": "found by its usual names",
     "limit": "all rows",
     "val_limit": "all rows",
+    "window": "0.5 to 99.5 % of the values, or their full range where they fill half of it",
+    "background": "white, or what light drawings can be seen on",
 }
 OPEN_DEFAULTS = {
     "name": "that of the run folder",

@@ -23,6 +23,7 @@ from fvm_core.config import (
     TrainConfig,
     TuneConfig,
 )
+from fvm_core.data.conversion import BACKGROUNDS
 from fvm_core.errors import SaltflatError
 from fvm_core.estimators import registry
 from fvm_core.toml_file import read_toml
@@ -123,6 +124,18 @@ def run(
     ] = None,
     noise_kind: Annotated[
         str | None, setting("noise_kind", help="symmetric | class_dependent (digits).")
+    ] = None,
+    window: Annotated[
+        tuple[float, float] | None,
+        setting(
+            "window",
+            metavar="LOW HIGH",
+            help="Values shown as black and white, of pictures with more than 8 bits (thermal, CT, float).",
+        ),
+    ] = None,
+    background: Annotated[
+        str | None,
+        setting("background", help=f"Under transparent pictures: {_listed(tuple(BACKGROUNDS))}."),
     ] = None,
     model: Annotated[
         str | None, setting("model", help="`small_cnn` or a torchvision classification model.")

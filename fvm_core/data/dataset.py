@@ -10,6 +10,8 @@ from typing import Protocol
 import numpy as np
 from PIL import Image
 
+from fvm_core.data.conversion import PLAIN, Conversion
+
 UNKNOWN = -1
 """Class index of a label that is missing or that no class name matches."""
 
@@ -52,7 +54,7 @@ class Problem:
         message: one sentence for people: what, where, and what to do.
         rows: row numbers in the dataset that `where` names, in order.
         where: `train` or `val`.
-        severity: `error` stops a run, `warning` does not.
+        severity: `error` stops a run, `warning` does not, `notice` tells what was done with the data.
     """
 
     kind: str
@@ -82,6 +84,8 @@ class DatasetSpec:
         label / true_label / image / id: column names; None means: find the usual ones.
         limit: keep this many rows, drawn with `seed`, in the input's order.
         noise: share of labels to move (digits only), `noise_kind` symmetric or class_dependent.
+        window: values that become black and white, of pictures with more than 8 bits; `background`: what
+            transparent pictures are laid on. See `Conversion`; None: chosen when a run begins.
     """
 
     source: str
@@ -94,6 +98,13 @@ class DatasetSpec:
     noise: float = 0.3
     noise_kind: str = "symmetric"
     seed: int = 0
+    window: tuple[float, float] | None = None
+    background: str | None = None
+
+    @property
+    def conversion(self) -> Conversion:
+        """What is named, and for the rest what runs of versions did that knew no choice."""
+        return Conversion(self.window, self.background or PLAIN.background)
 
     def to_dict(self) -> dict:
         """The fields that are set, for a file; `DatasetSpec(**d)` goes back."""

@@ -10,10 +10,18 @@ TRAINING = {
     "limit": "limit",
     "noise": "noise",
     "noise_kind": "noise_kind",
+    "window": "window",
+    "background": "background",
 }
 """Option to field of `DatasetSpec`, of the training set."""
 
-VALIDATION = {"val_label_column": "label", "image_column": "image", "val_limit": "limit"}
+VALIDATION = {
+    "val_label_column": "label",
+    "image_column": "image",
+    "val_limit": "limit",
+    "window": "window",
+    "background": "background",
+}
 """The same of the validation set."""
 
 

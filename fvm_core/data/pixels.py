@@ -12,6 +12,7 @@ from PIL import Image
 
 from fvm_core.atomic import replacing, write_json
 from fvm_core.data.built import is_built
+from fvm_core.data.conversion import conversion_of, noted
 from fvm_core.data.dataset import ImageDataset, ImageSource
 from fvm_core.data.parallel import ProgressCallback, in_chunks, threads
 from fvm_core.errors import SaltflatError, UnreadableImage
@@ -104,6 +105,7 @@ class Pixels:
     ) -> Pixels:
         pixels_file, readable_file, about_file = (folder / name for name in _FILES)
         about = {"stamp": dataset.images.stamp(), "shape": [len(dataset), *shape]}
+        about |= noted(conversion_of(dataset.images))
         if not is_built(about_file, about):
             about_file.unlink(missing_ok=True)
             with replacing(pixels_file) as part, replacing(readable_file) as readable_part:

@@ -15,6 +15,7 @@ from PIL import Image
 
 from fvm_core.atomic import replacing, write_json
 from fvm_core.data.built import is_built
+from fvm_core.data.conversion import conversion_of, noted
 from fvm_core.data.dataset import ImageDataset, ImageSource
 from fvm_core.data.parallel import ProgressCallback, in_chunks
 from fvm_core.errors import DamagedFile, UnreadableImage
@@ -100,6 +101,7 @@ class Thumbnails:
         """
         folder = Path(folder)
         about = {"stamp": dataset.images.stamp(), "count": len(dataset)}
+        about |= noted(conversion_of(dataset.images))
         if is_built(folder / _ABOUT, about):
             with suppress(DamagedFile):  # then they are made again
                 return cls(folder)

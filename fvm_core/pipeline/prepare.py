@@ -11,6 +11,8 @@ import psutil
 from fvm_core.atomic import write_json, write_text
 from fvm_core.config import RunConfig
 from fvm_core.data import open_spec
+from fvm_core.data.conversion import PLAIN, conversion_of
+from fvm_core.data.conversion_choice import with_conversion
 from fvm_core.data.dataset import ImageDataset, Problem
 from fvm_core.data.pixels import Pixels
 from fvm_core.data.problems import align_classes, find_problems
@@ -44,6 +46,7 @@ def prepare(context: Context) -> dict:
     run, total = context.run, len(context.train) + len(context.val)
     # An attempt that was stopped late has planted already; those samples are no others' now.
     (run.path / PLANTED).unlink(missing_ok=True)
+    _choose_conversion(context)
     thumbnails = {}
     for where, dataset, before in _sets(context):
 
@@ -100,6 +103,23 @@ def prepare(context: Context) -> dict:
         run.update(planted=planted)
         hold_back_planted(context)
     return {}
+
+
+def _choose_conversion(context: Context) -> None:
+    """Settle how the values of pictures become 8 bits, once: models are trained on what comes of it."""
+    if "input" in context.run.info:
+        return
+    context.train, context.val = with_conversion(context.train, context.val)
+    settled = {}
+    for name, dataset in (("train_data", context.train), ("val_data", context.val)):
+        found, spec = conversion_of(dataset.images), getattr(context.config, name)
+        ground = found.background if found.background != PLAIN.background else spec.background
+        settled[name] = replace(spec, window=found.window, background=ground)
+    context.config = replace(context.config, **settled)
+    for dataset in (context.train, context.val):
+        for notice in dataset.problems:
+            if notice.severity == "notice":
+                context.progress.log(notice.message)
 
 
 def _complete(context: Context, val_labels: np.ndarray) -> tuple[RunConfig, list[Problem]]:

@@ -110,7 +110,10 @@ def test_raw_shapes(shape, mode):
 @pytest.mark.parametrize(
     ("array", "text"),
     [
-        (np.zeros((2, 4, 4)), r"float64; the type must be uint8 .* \* 255"),
+        (np.zeros((2, 4, 4), np.complex64), r"complex64; images are real numbers\. Use np\.abs"),
+        (np.full((2, 4, 4), "a"), "images must be numbers, such as uint8"),
+        (np.zeros((2, 8, 8, 13), np.uint16), r"it has 13 channels.*images\[\.\.\., \[2, 1, 0\]\]"),
+        (np.zeros((2, 4, 4, 4), np.uint16), r"Leave the fourth out: images\[\.\.\., :3\]"),
         (np.zeros((2, 3, 8, 8), np.uint8), r"channels come last\. Use images\.transpose"),
         (np.zeros((2, 8, 8, 2), np.uint8), "1, 3 or 4 channels"),
         (np.zeros((2, 8), np.uint8), "must be N×H×W"),
