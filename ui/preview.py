@@ -170,6 +170,8 @@ def cost_lines(found: Estimate) -> None:
         f"{found.model_summary}, on {found.device}. "
         f"Longest stage: {longest}, {wording.duration(found.stages[longest])}."
     )
+    for notice in found.notices:
+        st.caption(wording.in_markdown(notice))
 
 
 def _name(train: ImageDataset, val: ImageDataset | None) -> tuple:

@@ -14,6 +14,7 @@ from fvm_core.cli.defaults import shown_default
 from fvm_core.cli.estimator_options import given_settings, with_estimator_settings
 from fvm_core.config import (
     DEVICES,
+    FITS,
     OPTIONS,
     PRECISIONS,
     SOLVERS,
@@ -144,6 +145,14 @@ def run(
     size: Annotated[
         int | None, setting("size", min=1, help="Height and width images are brought to.")
     ] = None,
+    fit: Annotated[
+        str | None,
+        setting(
+            "fit",
+            help=f"Wide and tall images: {_listed(FITS)}; auto crops where that costs the median image less "
+            "than 20 %, and pads elsewhere.",
+        ),
+    ] = None,
     checkpoint: Annotated[
         Path | None, setting("checkpoint", help="Weights of θ*: .pt, .pth, .safetensors.")
     ] = None,
@@ -262,6 +271,8 @@ def start(out: Path, settings: RunConfig):
         f"{duration(expected.stages[longest])}), {size(expected.memory_bytes)} of memory and "
         f"{size(expected.disk_bytes)} of disk."
     )
+    for notice in expected.notices:
+        console.print(notice)
     made = RunFolder.create(out, settings, estimate=expected.stages)
     if reason := register(made):
         console.print(reason)

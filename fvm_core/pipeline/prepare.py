@@ -19,7 +19,7 @@ from fvm_core.data.problems import align_classes, find_problems
 from fvm_core.data.thumbnails import Thumbnails
 from fvm_core.errors import SaltflatError
 from fvm_core.pipeline.context import Context
-from fvm_core.pipeline.defaults import complete, image_kind
+from fvm_core.pipeline.defaults import complete, fit_notice, image_kind
 from fvm_core.pipeline.inputs import Inputs, WithPlanted
 from fvm_core.pipeline.planted import FILE as PLANTED
 from fvm_core.pipeline.planted import holds, plant, planted_rows
@@ -69,7 +69,7 @@ def prepare(context: Context) -> dict:
     problems += notices
     save_problems(run.path, problems)
     write_text(run.path / "config.toml", context.config.to_toml())
-    _side, channels = image_kind(context.train)
+    channels = image_kind(context.train).channels
     if context.config.model.name != "small_cnn" and context.given_model is None:
         channels = 3
     size = context.config.model.size
@@ -108,6 +108,8 @@ def prepare(context: Context) -> dict:
 def _choose_conversion(context: Context) -> None:
     """Settle how the values of pictures become 8 bits, once: models are trained on what comes of it."""
     if "input" in context.run.info:
+        if context.config.model.fit == "auto":  # of a version that only cropped
+            context.config = replace(context.config, model=replace(context.config.model, fit="crop"))
         return
     context.train, context.val = with_conversion(context.train, context.val)
     settled = {}
@@ -128,16 +130,20 @@ def _complete(context: Context, val_labels: np.ndarray) -> tuple[RunConfig, list
     Only what a person has set may stop a run.
     """
     config = complete(context.config, context.train, context.val, context.device)
+    fitted = fit_notice(image_kind(context.train), context.config.model.fit, config.model.fit)
+    notices = [] if fitted is None else [fitted]
+    for notice in notices:
+        context.progress.log(notice.message)
     share = config.compare.planted
     if context.config.compare.planted is not None or not share or holds(share, val_labels):
-        return config, []
+        return config, notices
     text = (
         "No wrong labels were planted to measure the scores: every class has to keep a validation image to "
         "tune on, and too few would be left. With more validation images of each class they are."
     )
     context.progress.log(text)
     config = replace(config, compare=replace(config.compare, planted=0.0))
-    return config, [Problem("planted_left_out", text, (), "val")]
+    return config, [*notices, Problem("planted_left_out", text, (), "val")]
 
 
 def open_inputs(context: Context, pixels: dict[str, Pixels] | None = None) -> None:
@@ -183,6 +189,8 @@ def _sets(context: Context) -> list[tuple[str, ImageDataset, int]]:
 
 def _build_pixels(context: Context, channels: int, size: int, total: int) -> dict[str, Pixels]:
     budget = psutil.virtual_memory().available // 3
+    how = context.config.model.fit
+    how = "crop" if how == "auto" else how  # of a version that only cropped
     pixels = {}
     for where, dataset, before in _sets(context):
 
@@ -191,5 +199,7 @@ def _build_pixels(context: Context, channels: int, size: int, total: int) -> dic
 
         known = Thumbnails(thumbnail_folder(context.run.path, where)).readable
         folder = context.run.path / "work" / f"pixels_{where}"
-        pixels[where] = Pixels.build(dataset, size, size, channels, folder, budget, tell, readable=known)
+        pixels[where] = Pixels.build(
+            dataset, size, size, channels, folder, budget, tell, readable=known, how=how
+        )
     return pixels

@@ -1,5 +1,7 @@
 """What the first stage settles: the window of deep pictures, kept in the run."""
 
+import re
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -8,6 +10,7 @@ import fvm_core as fvm
 from fvm_core.config import RunConfig
 from fvm_core.data import DatasetSpec, ImageDataset
 from fvm_core.data.sources import RawImages
+from fvm_core.errors import SaltflatError
 from fvm_core.pipeline.runner import execute
 from fvm_core.runs.run_folder import RunFolder
 from tests.cases import tiny_config
@@ -121,3 +124,61 @@ def test_ordinary_runs_name_no_window(tmp_path):
     execute(run)
     assert "window =" not in (run.path / "config.toml").read_text(encoding="utf-8")
     assert run.info["problems"] == []
+
+
+def shaped(tmp_path, width, height):
+    """Pictures of one shape whose label stands in the outer quarter."""
+    for split, count in (("train", 24), ("val", 8)):
+        for row in range(count):
+            values = np.random.default_rng(row).integers(0, 60, (height, width)).astype(np.uint8)
+            values[: height // 4, : width // 4] += 150 * (row % 2)
+            place = tmp_path / split / ("dark", "light")[row % 2]
+            place.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(values).save(place / f"{row}.png")
+    return tmp_path / "train", tmp_path / "val"
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "fit", "text"),
+    [
+        (16, 16, "crop", None),
+        (
+            18,
+            16,
+            "crop",
+            r"cropped to a square, which cuts 11 % of the median image off\..*--fit pad or stretch",
+        ),
+        (32, 16, "pad", r"padded to a square; cropping would cut 50 % of the median image off"),
+        (16, 48, "pad", r"padded to a square; cropping would cut 67 % of the median image off"),
+    ],
+)
+def test_wide_and_tall_images_are_padded_where_cropping_costs_much(tmp_path, width, height, fit, text):
+    run = fvm.run(*shaped(tmp_path, width, height), out=tmp_path / "run", size=16, **QUICK)
+    assert run.config.model.fit == fit
+    told = [problem for problem in run.info["problems"] if problem["kind"] == "fit"]
+    assert len(told) == (text is not None)
+    assert not told or re.search(text, told[0]["message"])
+
+
+def test_the_fit_that_is_asked_for_is_taken(tmp_path):
+    data = shaped(tmp_path, 48, 16)
+    run = fvm.run(*data, out=tmp_path / "run", size=16, fit="crop", **QUICK)
+    (told,) = [problem for problem in run.info["problems"] if problem["kind"] == "fit"]
+    assert (run.config.model.fit, told["severity"]) == ("crop", "warning")
+    with pytest.raises(
+        SaltflatError, match=r"`model\.fit` is 'wide'; choose one of: auto, crop, pad, stretch"
+    ):
+        fvm.run(*data, out=tmp_path / "other", fit="wide", **QUICK)
+
+
+def test_a_run_that_knew_no_fit_goes_on_cropping(tmp_path):
+    run = fvm.run(*shaped(tmp_path, 48, 16), out=tmp_path / "run", size=16, fit="crop", **QUICK)
+    before = run.scores["influence"]
+    old = (run.path / "config.toml").read_text(encoding="utf-8").replace('fit = "crop"\n', "")
+    for stages in (("score", "relabel", "compare"), ("prepare", "score", "relabel", "compare")):
+        for name in ("config.toml", "config.toml.bak"):
+            (run.path / name).write_text(old, encoding="utf-8")
+        run.reopen(*stages)
+        execute(run)
+        np.testing.assert_array_equal(run.scores["influence"], before)
+    assert run.config.model.fit == "crop"
