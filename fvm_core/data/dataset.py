@@ -52,9 +52,10 @@ class Problem:
     Attributes:
         kind: stable name, such as `unreadable_image`.
         message: one sentence for people: what, where, and what to do.
-        rows: row numbers in the dataset that `where` names, in order.
+        rows: row numbers in the dataset that `where` names, in order, or those that belong together in a row.
         where: `train` or `val`.
         severity: `error` stops a run, `warning` does not, `notice` tells what was done with the data.
+        notes: a few words on each of the rows, such as the reason; empty where the message says it all.
     """
 
     kind: str
@@ -62,6 +63,7 @@ class Problem:
     rows: tuple[int, ...] = ()
     where: str = "train"
     severity: str = "warning"
+    notes: tuple[str, ...] = ()
 
 
 def missing_labels(given: np.ndarray, where: str = "train") -> list[Problem]:

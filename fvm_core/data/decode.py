@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import io
 import struct
 import zlib
 from collections.abc import Iterator
@@ -12,7 +13,9 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from fvm_core.data import unsupported
 from fvm_core.data.conversion import PLAIN, Conversion, is_transparent, to_8_bits, to_plain
+from fvm_core.data.cut_off import MOST_MISSING, completed, missing_share
 from fvm_core.data.deep import deep_values, has_deep_values
 from fvm_core.errors import UnreadableImage
 
@@ -72,11 +75,31 @@ def decode(file: BinaryIO, name: str, smallest: int = 0, conversion: Conversion 
 
     Returns:
         Mode "L" or "RGB", turned as its EXIF data say, 8 bits a channel. `info` holds `size`, the width and
-        height at full size.
+        height at full size; and `missing`, the share of its rows that a JPEG file was cut off before.
 
     Raises:
-        UnreadableImage: not an image, damaged, or more than `MAX_PIXELS` pixels.
+        UnreadableImage: not an image, damaged, cut off before more than `MOST_MISSING` of its rows, or of
+            more than `MAX_PIXELS` pixels.
     """
+    try:
+        return _decoded(file, name, smallest, conversion)
+    except UnreadableImage as error:
+        file.seek(0)
+        data = file.read() if "truncated" in str(error.__cause__) else b""
+        whole = completed(data)
+        if whole is None:
+            raise
+        # At full size, however small it was asked for: what is missing must not depend on that.
+        plain = _decoded(io.BytesIO(whole), name, 0, conversion, cut_off=data)
+        if plain.info["missing"] > MOST_MISSING:
+            raise
+        return plain
+
+
+def _decoded(
+    file: BinaryIO, name: str, smallest: int, conversion: Conversion, cut_off: bytes | None = None
+) -> Image.Image:
+    """`decode`; of a file that was cut off and completed, `cut_off` holds what there was of it."""
     with _opened(file, name) as image:
         size = image.size
         if smallest:
@@ -87,11 +110,14 @@ def decode(file: BinaryIO, name: str, smallest: int = 0, conversion: Conversion 
             plain = to_plain(image, conversion)
         else:
             plain = Image.fromarray(to_8_bits(values, conversion.window))
+        info = {}
+        if cut_off is not None:
+            info["missing"] = missing_share(image, cut_off)
         turn = _turn(image)
         if turn is not None:
             plain = plain.transpose(turn)
             size = size[::-1] if turn in _SIDEWAYS else size
-    plain.info = {"size": size}
+    plain.info = {"size": size, **info}
     return plain
 
 
@@ -135,11 +161,16 @@ def _opened(file: BinaryIO, name: str) -> Iterator[Image.Image]:
             f"{name} has more than {MAX_PIXELS // 1_000_000} million pixels. Save it smaller."
         ) from error
     except UnidentifiedImageError as error:
-        file.seek(0)
-        what = "isn't an image in a known format (JPEG, PNG, …)" if file.read(1) else "is empty (0 bytes)"
-        raise UnreadableImage(f"{name} {what}.") from error
+        raise UnreadableImage(f"{name} {_unknown(file)}.") from error
     except _DAMAGED as error:
         raise UnreadableImage(f"{name} is damaged ({error}).") from error
+
+
+def _unknown(file: BinaryIO) -> str:
+    file.seek(0)
+    if not file.read(1):
+        return "is empty (0 bytes)"
+    return unsupported.reason(file) or "isn't an image in a known format (JPEG, PNG, …)"
 
 
 def _turn(image: Image.Image) -> Image.Transpose | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import stat
 from collections.abc import Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,8 @@ from PIL import Image
 from fvm_core.data.conversion import PLAIN, Conversion, to_8_bits, to_plain
 from fvm_core.data.decode import decode, decode_convertible
 from fvm_core.errors import SaltflatError, UnreadableImage
+
+_LONGEST = 300  # characters of a path that is told
 
 
 class FileImages:
@@ -70,13 +73,18 @@ class FileImages:
         path = self.paths[index]
         if not path:
             raise UnreadableImage(f"Row {index + 1:,} names no image file.")
-        if not Path(path).is_file():  # opening a pipe would wait for ever
-            what = "isn't a file" if Path(path).exists() else "doesn't exist"
-            raise UnreadableImage(f"{path} {what}.")
         try:
+            kind = Path(path).stat().st_mode
+            if not stat.S_ISREG(kind):  # opening a pipe would wait for ever
+                what = "is a folder" if stat.S_ISDIR(kind) else "isn't a file"
+                raise UnreadableImage(f"{path} {what}.")
             file = Path(path).open("rb")  # noqa: SIM115 (errors while reading it are `decode`'s)
+        except (FileNotFoundError, NotADirectoryError):
+            raise UnreadableImage(f"{path} doesn't exist.") from None
+        except ValueError as error:  # such as a null character
+            raise UnreadableImage(f"{path!r} doesn't exist: no file can be named so ({error}).") from None
         except OSError as error:
-            raise UnreadableImage(f"{path} can't be opened ({error.strerror}).") from error
+            raise UnreadableImage(f"{_short(path)} can't be opened ({error.strerror}).") from error
         with file:
             yield file
 
@@ -126,6 +134,8 @@ class EncodedImages:
         data = self._blobs[int(self._rows[index])].as_py()
         if data is None:
             raise UnreadableImage(f"{self._name(index)} has no image.")
+        if not isinstance(data, bytes):
+            raise UnreadableImage(f"{self._name(index)} holds {data!r:.60} and not the bytes of an image.")
         return data
 
     def take(self, indices: np.ndarray) -> EncodedImages:
@@ -236,6 +246,11 @@ def check_pixels(array: np.ndarray, name: str = "The array of images") -> None:
         )
     if 0 in array.shape[1:]:
         raise SaltflatError(f"{has}; its images have no pixels.")
+
+
+def _short(path: str) -> str:
+    """A path that can be read; over-long ones can't be opened either."""
+    return path if len(path) <= _LONGEST else f"{path[: _LONGEST // 2]} … {path[-_LONGEST // 2 :]}"
 
 
 def file_stamp(path: str | Path) -> str:

@@ -26,7 +26,7 @@ from fvm_core.pipeline.planted import holds, plant, planted_rows
 from fvm_core.shapes import whole
 from fvm_core.stored import read_json
 
-PROBLEMS = [{"kind": str, "message": str, "rows": [whole], "where": str, "severity": str}]
+PROBLEMS = [{"kind": str, "message": str, "rows": [whole], "where": str, "severity": str, "notes?": [str]}]
 """What `problems.json` holds."""
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -171,7 +171,10 @@ def thumbnail_folder(run: Path, where: str) -> Path:
 
 def save_problems(run: Path, problems: list[Problem]) -> None:
     """Write `problems.json`, every problem with all its rows."""
-    write_json(run / "problems.json", [{**vars(problem), "rows": list(problem.rows)} for problem in problems])
+    write_json(
+        run / "problems.json",
+        [{**vars(one), "rows": list(one.rows), "notes": list(one.notes)} for one in problems],
+    )
 
 
 def load_problems(run: Path) -> list[Problem]:
@@ -180,7 +183,10 @@ def load_problems(run: Path) -> list[Problem]:
     if not path.exists():
         return []
     remedy = f"Run `saltflat doctor {run} --redo` to have it made again."
-    return [Problem(**{**p, "rows": tuple(p["rows"])}) for p in read_json(path, PROBLEMS, remedy)]
+    return [
+        Problem(**{**one, "rows": tuple(one["rows"]), "notes": tuple(one.get("notes", ()))})
+        for one in read_json(path, PROBLEMS, remedy)
+    ]
 
 
 def _sets(context: Context) -> list[tuple[str, ImageDataset, int]]:
