@@ -104,7 +104,9 @@ def problems(train: ImageDataset, val: ImageDataset | None) -> list[Problem]:
 
 def _problem(problem: Problem, dataset: ImageDataset, number: int) -> None:
     icon = _ICONS[problem.severity]
-    text, way = st.columns([6, 1.4], vertical_alignment="center")
+    picture, text, way = st.columns([0.7, 5.3, 1.4], vertical_alignment="center")
+    if problem.rows:
+        picture.html(f'<div class="sf-problem">{_picture(dataset, problem.rows[0])}</div>')
     where = "validation set" if problem.where == "val" else "training set"
     text.markdown(f"{icon} {wording.in_markdown(problem.message)}", help=f"Found in the {where}.")
     if problem.rows and way.button(
@@ -118,11 +120,13 @@ def _rows(problem: Problem, dataset: ImageDataset) -> None:
     st.markdown(wording.in_markdown(problem.message))
     names = (*dataset.classes, "no label")
     cells = []
-    for row in problem.rows[:MOST_ROWS]:
+    notes = problem.notes or ("",) * len(problem.rows)
+    for row, note in list(zip(problem.rows, notes, strict=False))[:MOST_ROWS]:
         label = wording.in_html(names[dataset.given[row]])
         cells.append(
             f"<figure>{_picture(dataset, row)}<figcaption>{label}<br>"
-            f"<code>{wording.in_html(dataset.ids[row])}</code></figcaption></figure>"
+            f"<code>{wording.in_html(dataset.ids[row])}</code>"
+            f"{f'<br>{wording.in_html(note)}' if note else ''}</figcaption></figure>"
         )
     st.html(f'<div class="sf-rows-grid">{"".join(cells)}</div>')
     if len(problem.rows) > MOST_ROWS:

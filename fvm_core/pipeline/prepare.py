@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from fvm_core.atomic import write_json, write_text
+from fvm_core.atomic import write_text
 from fvm_core.config import RunConfig
 from fvm_core.data import open_spec
 from fvm_core.data.conversion import PLAIN, conversion_of
@@ -23,11 +23,7 @@ from fvm_core.pipeline.defaults import complete, fit_notice, image_kind
 from fvm_core.pipeline.inputs import Inputs, WithPlanted
 from fvm_core.pipeline.planted import FILE as PLANTED
 from fvm_core.pipeline.planted import holds, plant, planted_rows
-from fvm_core.shapes import whole
-from fvm_core.stored import read_json
-
-PROBLEMS = [{"kind": str, "message": str, "rows": [whole], "where": str, "severity": str, "notes?": [str]}]
-"""What `problems.json` holds."""
+from fvm_core.runs.problems_json import save_problems
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -167,26 +163,6 @@ def hold_back_planted(context: Context) -> None:
 def thumbnail_folder(run: Path, where: str) -> Path:
     """Folder of the thumbnails of the `train` or `val` images of a run."""
     return run / ("thumbnails" if where == "train" else "thumbnails_val")
-
-
-def save_problems(run: Path, problems: list[Problem]) -> None:
-    """Write `problems.json`, every problem with all its rows."""
-    write_json(
-        run / "problems.json",
-        [{**vars(one), "rows": list(one.rows), "notes": list(one.notes)} for one in problems],
-    )
-
-
-def load_problems(run: Path) -> list[Problem]:
-    """What `save_problems` wrote; empty if nothing was. Raises `DamagedFile`."""
-    path = run / "problems.json"
-    if not path.exists():
-        return []
-    remedy = f"Run `saltflat doctor {run} --redo` to have it made again."
-    return [
-        Problem(**{**one, "rows": tuple(one["rows"]), "notes": tuple(one.get("notes", ()))})
-        for one in read_json(path, PROBLEMS, remedy)
-    ]
 
 
 def _sets(context: Context) -> list[tuple[str, ImageDataset, int]]:
