@@ -52,14 +52,14 @@ def quality_problems(measures: np.ndarray, readable: np.ndarray, where: str, wor
     if 2 * (blank | pale).sum() > readable.sum():
         found = [_set_without_contrast(blank | pale, readable, where, words)]
     else:
-        nothing, file = "If they show nothing, exclude them.", "Look whether the files are right."
+        nothing, file = "Exclude what shows nothing.", "Look whether the files are right."
         found = [
             _problem("blank_image", blank, where, words, ("has", "have"), f"one colour only. {nothing}"),
             _problem("low_contrast", pale, where, words, ("has", "have"), f"almost no contrast. {file}"),
         ]
     dark = shows & (measures["brightest"] < DARK)
     bright = shows & (measures["darkest"] > BRIGHT)
-    advice = "If nobody can tell what they show, exclude them."
+    advice = "Exclude what nobody can recognise."
     for kind, mask, what in (
         ("dark_image", dark, "very dark"),
         ("bright_image", bright, "very bright"),
@@ -81,7 +81,8 @@ def cut_off(measures: np.ndarray, names: list[str], where: str) -> Problem | Non
     rows = np.flatnonzero(measures["missing"] > 0)
     if not len(rows):
         return None
-    notes = tuple(f"{100 * share:.0f} % of the rows missing" for share in measures["missing"][rows])
+    shares = [f"{100 * one:.0f} %" if one >= 0.01 else "less than 1 %" for one in measures["missing"][rows]]
+    notes = tuple(f"{share} of the rows missing" for share in shares)
     first = ", ".join(f"{names[row]} ({note})" for row, note in zip(rows[:3], notes, strict=False))
     lack = "1 file lacks its" if len(rows) == 1 else f"{len(rows):,} files lack their"
     text = (

@@ -156,7 +156,7 @@ def test_files_without_their_last_bytes_are_used_and_told(tmp_path):
     assert found["cut_off_image"].rows == (16,)
     assert found["cut_off_image"].severity == "notice"
     assert (
-        "1 file lacks its last bytes; what is there is used: p16 (0 % of the rows"
+        "1 file lacks its last bytes; what is there is used: p16 (less than 1 % of the rows"
         in found["cut_off_image"].message
     )
     assert found["unreadable_image"].rows == (17,)
