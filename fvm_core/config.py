@@ -9,6 +9,7 @@ from pathlib import Path
 
 import tomli_w
 
+from fvm_core.data.conversion import BACKGROUNDS
 from fvm_core.data.dataset import DatasetSpec
 from fvm_core.errors import SaltflatError
 from fvm_core.estimators import registry
@@ -21,6 +22,7 @@ DEVICES = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = ("auto", "fp32", "bf16")
 SCORE_PRECISIONS = ("fp32", "bf16")
 STEMS = ("auto", "cifar", "imagenet")
+FITS = ("auto", "crop", "pad", "stretch")
 DAMPING_KINDS = ("relative", "per_tensor", "absolute")
 MAIN_ESTIMATORS = ("fvm", "vm")
 """Scores that a run is made for; the others stand beside them."""
@@ -34,6 +36,7 @@ OPTIONS = {
     "checkpoint": "model.checkpoint",
     "pretrained": "model.pretrained",
     "size": "model.size",
+    "fit": "model.fit",
     "epochs": "train.epochs",
     "train_lr": "train.lr",
     "augment": "train.augment",
@@ -73,6 +76,8 @@ class ModelConfig:
         checkpoint: file with weights of θ*, or of a start for training when `epochs` is above 0.
         pretrained: start from torchvision's ImageNet weights.
         size: height and width that images are brought to; 0 goes by the data and the model.
+        fit: what becomes of wide and tall images: `crop`, `pad`, `stretch`; `auto` crops where the median
+            image loses little by it, else pads.
     """
 
     name: str = "auto"
@@ -80,6 +85,7 @@ class ModelConfig:
     checkpoint: str = ""
     pretrained: bool = False
     size: int = 0
+    fit: str = "auto"
 
 
 @dataclass(frozen=True)
@@ -196,12 +202,15 @@ class RunConfig:
             ("device", self.device, DEVICES),
             ("precision", self.precision, PRECISIONS),
             ("model.stem", self.model.stem, STEMS),
+            ("model.fit", self.model.fit, FITS),
             ("score.damping_kind", self.score.damping_kind, DAMPING_KINDS),
             ("score.precision", self.score.precision, SCORE_PRECISIONS),
             ("score.estimator", self.score.estimator, MAIN_ESTIMATORS),
+            *((f"{name}.background", spec.background, (None, *BACKGROUNDS)) for name, spec in self._data()),
         ]
         for key, value, allowed in choices:
             if value not in allowed:
+                allowed = [one for one in allowed if one is not None]
                 raise SaltflatError(f"Setting `{key}` is {value!r}; choose one of: {', '.join(allowed)}.")
         minimums = [
             ("train.epochs", self.train.epochs, 0),

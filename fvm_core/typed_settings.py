@@ -32,6 +32,8 @@ def typed(value: object, kind: Any, key: str) -> Any:
     if get_origin(kind) is dict:
         return dict(table(value, key))
     allowed = get_args(kind) or (kind,)
+    if tuple[float, float] in allowed:
+        return None if value is None else _range(value, key)
     if type(value) in allowed and not (isinstance(value, float) and not math.isfinite(value)):
         return value
     if str in allowed and isinstance(value, Path):
@@ -43,6 +45,15 @@ def typed(value: object, kind: Any, key: str) -> Any:
             return float(value)
     wanted = next(text for known, text in _WORDS.items() if known in allowed)
     raise SaltflatError(f"Setting `{key}` is {value!r}; it must be {wanted}.")
+
+
+def _range(value: object, key: str) -> tuple[float, float]:
+    """Two numbers, the lower first."""
+    if isinstance(value, list | tuple) and len(value) == 2:
+        low, high = (typed(one, float, key) for one in value)
+        if low < high:
+            return low, high
+    raise SaltflatError(f"Setting `{key}` is {value!r}; it must be two numbers, the lower first: [0, 4095].")
 
 
 def table(values: object, key: str) -> Mapping[str, Any]:

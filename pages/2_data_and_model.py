@@ -45,6 +45,11 @@ with left:
         val_spec = data_choice.choose(data_choice.VAL)
     except SaltflatError as problem:
         guards.tell(problem)
+    look = {}
+    try:
+        look = data_choice.conversion()
+    except SaltflatError as problem:
+        guards.tell(problem)
     st.subheader("Model", anchor=False)
     try:
         model = run_settings.model()
@@ -65,16 +70,19 @@ with right:
         st.stop()
     train = val = None
     try:
-        train = preview.opened(train_spec)
-        val = preview.opened(val_spec) if val_spec else None
+        train, val = preview.opened(train_spec, **look), None
+        if val_spec:
+            val = preview.opened(val_spec, **look)
+        train, val = preview.in_one_conversion(train, val)
     except SaltflatError as problem:
         guards.tell(problem)
     if train is None:
         st.stop()
+    of_training = wording.count(len(train.classes), "class", "classes")
     if val is not None:
         train, val = align_classes(train, val)
     st.subheader("Is this your data?", anchor=False)
-    total = f"{wording.count(len(train), 'sample')}, {wording.count(len(train.classes), 'class', 'classes')}"
+    total = f"{wording.count(len(train), 'sample')}, {of_training}"
     trusted = f"; {wording.count(len(val), 'sample')} with trusted labels" if val is not None else ""
     st.caption(f"{total}{trusted}. Each row shows four images with that given label.")
     preview.classes(train, val)

@@ -8,8 +8,10 @@ import streamlit as st
 
 from fvm_core.access import places
 from fvm_core.data import DatasetSpec
+from fvm_core.data.conversion import BACKGROUNDS
 from fvm_core.data.part_names import part_names
 from fvm_core.data.table_columns import column_names
+from fvm_core.errors import SaltflatError
 from ui import catalog, identity, paths, uploads, wording
 
 PATH, UPLOAD, DIGITS = "Path", "Upload", "Digits demo"
@@ -68,6 +70,45 @@ def choose(part: Part) -> DatasetSpec | None:
     return DatasetSpec(**{"source": source, "split": part.split, "limit": limit, **columns, **noise})
 
 
+def conversion() -> dict[str, object]:
+    """How values become what is seen, for both sets; what is left open is chosen by the images."""
+    with st.expander("Brightness of thermal, CT and transparent pictures", key="conversion"):
+        low, high = st.columns(2)
+        black = low.number_input(
+            "Value shown as black",
+            value=None,
+            format="%g",
+            placeholder="by the images",
+            key="window-low",
+            bind="query-params",
+            help="For pictures with more than 8 bits. Left open, black and white are where 0.5 % and 99.5 % "
+            "of the values lie below.",
+        )
+        white = high.number_input(
+            "Value shown as white",
+            value=None,
+            format="%g",
+            placeholder="by the images",
+            key="window-high",
+            bind="query-params",
+        )
+        background = st.selectbox(
+            "Under transparent pictures",
+            list(BACKGROUNDS),
+            index=None,
+            placeholder="white, or what light drawings can be seen on",
+            key="background",
+            bind="query-params",
+        )
+    if (black is None) != (white is None):
+        raise SaltflatError("Name both the value shown as black and the one shown as white, or none.")
+    if black is None:
+        return {"background": background}
+    if black >= white:
+        raise SaltflatError("The value shown as black must be below the one shown as white.")
+    return {"window": (float(black), float(white)), "background": background}
+
+
 def prefill(part: Part, spec: DatasetSpec) -> None:
     """Set the widgets to what another run used; call it before `choose`."""
     kind = DIGITS if spec.source == "digits" else PATH
@@ -82,6 +123,11 @@ def prefill(part: Part, spec: DatasetSpec) -> None:
     for name, value in values.items():
         if value is not None:
             st.session_state[f"{part.key}-{name}"] = value
+    if part.split == "train":
+        for name, value in zip(("window-low", "window-high"), spec.window or (), strict=False):
+            st.session_state[name] = value
+        if spec.background:
+            st.session_state["background"] = spec.background
     if kind == DIGITS and part.split == "train":
         st.session_state["noise"] = spec.noise
 

@@ -12,6 +12,7 @@ import streamlit as st
 from fvm_core.access import places
 from fvm_core.config import RunConfig
 from fvm_core.data import DatasetSpec, ImageDataset, Problem, open_spec
+from fvm_core.data.conversion_choice import with_conversion
 from fvm_core.data.image_paths import ImagesNotFound
 from fvm_core.data.problems import find_problems
 from fvm_core.data.sources import FileImages, file_stamp
@@ -25,13 +26,19 @@ from ui import wording
 A_CLASS = 4
 MOST_CLASSES = 12
 MOST_ROWS = 24
+_ICONS = {"error": ":material/error:", "warning": ":material/warning:", "notice": ":material/info:"}
 LOOK_AT_ONCE = 5000
 """Up to this many images all are read for problems at once; above, when the person asks for it."""
 
 
-def opened(spec: DatasetSpec) -> ImageDataset:
-    """The dataset; opened again only when the settings or the file have changed."""
-    spec = replace(spec, source=places.allowed_source(spec.source))
+def opened(spec: DatasetSpec, **conversion: object) -> ImageDataset:
+    """The dataset; opened again only when the settings or the file have changed.
+
+    Args:
+        spec: where it is.
+        **conversion: `window` and `background`, where the person has set them.
+    """
+    spec = replace(spec, source=places.allowed_source(spec.source), **conversion)
     if spec.image_root is not None:
         spec = replace(spec, image_root=str(places.allowed(spec.image_root)))
     folders = tuple(map(str, places.roots())) if places.restricted() else ()
@@ -51,6 +58,17 @@ def _opened(spec: DatasetSpec, stamp: str, folders: tuple[str, ...]) -> ImageDat
     if folders and isinstance(dataset.images, FileImages):
         places.check_files(path for path in dataset.images.paths if path)
     return dataset
+
+
+def in_one_conversion(
+    train: ImageDataset, val: ImageDataset | None
+) -> tuple[ImageDataset, ImageDataset | None]:
+    """Both sets as a run will see them: with what it chooses where the person leaves it open."""
+    kept = st.session_state.get("conversion-of")
+    if not kept or kept[0] is not train or kept[1] is not val:
+        kept = (train, val, with_conversion(train, val))
+        st.session_state["conversion-of"] = kept
+    return kept[2]
 
 
 def classes(train: ImageDataset, val: ImageDataset | None) -> None:
@@ -96,8 +114,10 @@ def problems(train: ImageDataset, val: ImageDataset | None) -> list[Problem]:
 
 
 def _problem(problem: Problem, dataset: ImageDataset, number: int) -> None:
-    icon = ":material/error:" if problem.severity == "error" else ":material/warning:"
-    text, way = st.columns([6, 1.4], vertical_alignment="center")
+    icon = _ICONS[problem.severity]
+    picture, text, way = st.columns([0.7, 5.3, 1.4], vertical_alignment="center")
+    if problem.rows:
+        picture.html(f'<div class="sf-problem">{_picture(dataset, problem.rows[0])}</div>')
     where = "validation set" if problem.where == "val" else "training set"
     text.markdown(f"{icon} {wording.in_markdown(problem.message)}", help=f"Found in the {where}.")
     if problem.rows and way.button(
@@ -111,11 +131,13 @@ def _rows(problem: Problem, dataset: ImageDataset) -> None:
     st.markdown(wording.in_markdown(problem.message))
     names = (*dataset.classes, "no label")
     cells = []
-    for row in problem.rows[:MOST_ROWS]:
+    notes = problem.notes or ("",) * len(problem.rows)
+    for row, note in list(zip(problem.rows, notes, strict=False))[:MOST_ROWS]:
         label = wording.in_html(names[dataset.given[row]])
         cells.append(
             f"<figure>{_picture(dataset, row)}<figcaption>{label}<br>"
-            f"<code>{wording.in_html(dataset.ids[row])}</code></figcaption></figure>"
+            f"<code>{wording.in_html(dataset.ids[row])}</code>"
+            f"{f'<br>{wording.in_html(note)}' if note else ''}</figcaption></figure>"
         )
     st.html(f'<div class="sf-rows-grid">{"".join(cells)}</div>')
     if len(problem.rows) > MOST_ROWS:
@@ -163,6 +185,8 @@ def cost_lines(found: Estimate) -> None:
         f"{found.model_summary}, on {found.device}. "
         f"Longest stage: {longest}, {wording.duration(found.stages[longest])}."
     )
+    for notice in found.notices:
+        st.caption(wording.in_markdown(notice))
 
 
 def _name(train: ImageDataset, val: ImageDataset | None) -> tuple:

@@ -18,6 +18,7 @@ from fvm_core.errors import DamagedFile, SaltflatError
 from fvm_core.review import summary
 from fvm_core.review.decisions import DecisionStore
 from fvm_core.review.queue import COLUMNS, ReviewTable
+from fvm_core.runs.problems_json import load_problems
 from fvm_core.runs.run_folder import RunFolder
 from ui import catalog
 
@@ -126,7 +127,11 @@ def default_above(run: RunFolder) -> float:
 def _table(path: str, version: int) -> ReviewTable:
     run = RunFolder(path)
     columns = COLUMNS + (["true_label"] if run.has_column("true_label") else [])
-    return ReviewTable.from_scores(choice.read_scores(run, columns), run.info.get("classes", []))
+    try:
+        problems = load_problems(run.path)
+    except DamagedFile:
+        problems = []  # labels can be judged without
+    return ReviewTable.from_scores(choice.read_scores(run, columns), run.info.get("classes", []), problems)
 
 
 @st.cache_resource(max_entries=2, show_spinner=False)

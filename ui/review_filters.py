@@ -34,6 +34,7 @@ def draw(table: ReviewTable, default_above: float) -> QueueFilter:
         bind="query-params",
         help="Without a choice all states are shown, so a decided image stays where it is.",
     )
+    problem = _problem(table)
     above = st.number_input(
         "Suspicion at least (percentile)",
         0.0,
@@ -43,8 +44,11 @@ def draw(table: ReviewTable, default_above: float) -> QueueFilter:
         format="%.2f",
         key="above",
         bind="query-params",
-        help="100 is the most suspicious sample; 0 shows everything.",
+        help="100 is the most suspicious sample; 0 shows everything. With a problem chosen all that have it "
+        "are shown.",
+        disabled=problem is not None,
     )
+    above = above if problem is None else 0.0
     names = dict(zip(table.classes, wording.distinct(table.classes), strict=True))
     labels = {
         which: st.selectbox(
@@ -60,7 +64,25 @@ def draw(table: ReviewTable, default_above: float) -> QueueFilter:
     }
     changed = st.toggle("Only where they differ", key="changed", bind="query-params")
     sort = st.selectbox("Sort by", list(SORTS), format_func=SORT_WORDS.get, key="sort", bind="query-params")
-    return QueueFilter(above, state, labels["given"], labels["suggested"], changed, sort, rows).check()
+    return QueueFilter(
+        above, state, labels["given"], labels["suggested"], changed, sort, rows, problem
+    ).check()
+
+
+def _problem(table: ReviewTable) -> str | None:
+    """Kind of a problem of the data; there is no such choice in a run without one."""
+    if not table.problems:
+        return None
+    return st.selectbox(
+        "Problem of the data",
+        sorted(table.problems),
+        index=None,
+        format_func=lambda kind: kind.replace("_", " "),
+        placeholder="Any or none",
+        key="problem",
+        bind="query-params",
+        help="Only samples that have it, such as copies of others, contradicting labels, blurred pictures.",
+    )
 
 
 def _chosen_rows(count: int) -> tuple[int, ...]:
@@ -80,4 +102,6 @@ def nothing_here(wanted: QueueFilter) -> str:
     """What an empty grid says."""
     if wanted.state == "unreviewed":
         return "Nothing left to review with this filter. Lower the percentile, or go on to Export."
+    if wanted.problem is not None:
+        return "No sample with this problem passes the other filters. Take one of them back."
     return "No sample passes this filter. Lower the percentile, or choose other labels."

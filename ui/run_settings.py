@@ -10,6 +10,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from fvm_core.config import (
     DEVICES,
+    FITS,
     CompareConfig,
     ModelConfig,
     RunConfig,
@@ -53,7 +54,16 @@ def model() -> ModelConfig:
     pretrained = False
     if name not in ("auto", "small_cnn") and not checkpoint:
         pretrained = st.toggle("Start from ImageNet weights", key="pretrained", bind="query-params")
-    return ModelConfig(name=name, checkpoint=str(checkpoint or ""), pretrained=pretrained)
+    fit = st.selectbox(
+        "Wide and tall images",
+        FITS,
+        key="fit",
+        bind="query-params",
+        help="The model takes squares. crop may cut off what the label means, pad makes things smaller, "
+        "stretch changes their shape. auto crops where that costs the median image less than 20 %, and pads "
+        "elsewhere.",
+    )
+    return ModelConfig(name=name, checkpoint=str(checkpoint or ""), pretrained=pretrained, fit=fit)
 
 
 def settings(config: RunConfig) -> RunConfig:
@@ -249,6 +259,7 @@ def prefill(config: RunConfig) -> None:
     values = {
         "model": config.model.name,
         "checkpoint": config.model.checkpoint,
+        "fit": config.model.fit,
         "solver": config.tune.solver,
         "gamma": config.tune.gamma,
         "steps": config.tune.steps,

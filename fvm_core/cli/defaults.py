@@ -22,6 +22,8 @@ _DATA = {
     "val_split": "the validation set, else the test set, or all where there are no parts",
     "limit": "all rows",
     "val_limit": "all rows",
+    "window": "0.5 to 99.5 % of the values, or their full range where they fill half of it",
+    "background": "white, or what light drawings can be seen on",
 }
 OPEN_DEFAULTS = {
     "name": "that of the run folder",

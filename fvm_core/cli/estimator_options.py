@@ -33,7 +33,7 @@ def with_estimator_settings(command: Callable[..., None]) -> Callable[..., None]
     return command
 
 
-def given_settings(texts: list[str] | None, options: Mapping[str, object]) -> dict[str, object]:
+def given_settings(texts: list[str] | None, options: Mapping[str, object] | None = None) -> dict[str, object]:
     """What `--set NAME=VALUE` gives, each value as it reads, and the options that were given.
 
     Raises:
@@ -45,7 +45,7 @@ def given_settings(texts: list[str] | None, options: Mapping[str, object]) -> di
         if not equals or not name.isidentifier():
             raise SaltflatError(f"--set {text!r} has not the form NAME=VALUE.")
         found[name] = _read(value)
-    return found | {name: value for name, value in options.items() if value is not None}
+    return found | {name: value for name, value in (options or {}).items() if value is not None}
 
 
 def _parameter(one: Setting) -> inspect.Parameter:

@@ -14,6 +14,7 @@ from fvm_core.cli.defaults import shown_default
 from fvm_core.cli.estimator_options import SetOption, given_settings, with_estimator_settings
 from fvm_core.config import (
     DEVICES,
+    FITS,
     OPTIONS,
     PRECISIONS,
     SOLVERS,
@@ -23,6 +24,7 @@ from fvm_core.config import (
     TrainConfig,
     TuneConfig,
 )
+from fvm_core.data.conversion import BACKGROUNDS
 from fvm_core.errors import SaltflatError
 from fvm_core.estimators import registry
 from fvm_core.toml_file import read_toml
@@ -141,12 +143,32 @@ def run(
     noise_kind: Annotated[
         str | None, setting("noise_kind", help="symmetric | class_dependent (digits).")
     ] = None,
+    window: Annotated[
+        tuple[float, float] | None,
+        setting(
+            "window",
+            metavar="LOW HIGH",
+            help="Values shown as black and white, of pictures with more than 8 bits (thermal, CT, float).",
+        ),
+    ] = None,
+    background: Annotated[
+        str | None,
+        setting("background", help=f"Under transparent pictures: {_listed(tuple(BACKGROUNDS))}."),
+    ] = None,
     model: Annotated[
         str | None, setting("model", help="`small_cnn` or a torchvision classification model.")
     ] = None,
     stem: Annotated[str | None, setting("stem", help=_listed(STEMS))] = None,
     size: Annotated[
         int | None, setting("size", min=1, help="Height and width images are brought to.")
+    ] = None,
+    fit: Annotated[
+        str | None,
+        setting(
+            "fit",
+            help=f"Wide and tall images: {_listed(FITS)}; auto crops where that costs the median image less "
+            "than 20 %, and pads elsewhere.",
+        ),
     ] = None,
     checkpoint: Annotated[
         Path | None, setting("checkpoint", help="Weights of θ*: .pt, .pth, .safetensors.")
@@ -257,6 +279,8 @@ def start(out: Path, settings: RunConfig):
         f"{duration(expected.stages[longest])}), {size(expected.memory_bytes)} of memory and "
         f"{size(expected.disk_bytes)} of disk."
     )
+    for notice in expected.notices:
+        console.print(notice)
     made = RunFolder.create(out, settings, estimate=expected.stages)
     if reason := register(made):
         console.print(reason)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from fvm_core.data.cifar import read_cifar
+from fvm_core.data.conversion_choice import converted
 from fvm_core.data.dataset import UNKNOWN, DatasetSpec, ImageDataset, ImageSource, Problem
 from fvm_core.data.delimited import read_delimited
 from fvm_core.data.digits import read_digits
@@ -46,6 +47,8 @@ def load_dataset(
     noise_kind: str = "symmetric",
     seed: int = 0,
     image_root: str | Path | None = None,
+    window: tuple[float, float] | None = None,
+    background: str | None = None,
 ) -> ImageDataset:
     """Open a dataset; images are decoded later, when they are asked for.
 
@@ -63,6 +66,9 @@ def load_dataset(
         noise_kind: `symmetric` or `class_dependent` (digits, train split).
         seed: of `limit` and `noise`.
         image_root: folder of the images that a table names by their paths; None for the table's own.
+        window: values that become black and white, of pictures with more than 8 bits a channel; None: a run
+            chooses by percentiles.
+        background: `white`, `black` or `grey`, what transparent pictures are laid on; None: a run chooses.
 
     Raises:
         SaltflatError: what is wrong with the source, and what to do.
@@ -79,6 +85,8 @@ def load_dataset(
         noise_kind=noise_kind,
         seed=seed,
         image_root=None if image_root is None else str(image_root),
+        window=window,
+        background=background,
     )
     return open_spec(spec)
 
@@ -105,7 +113,7 @@ def open_spec(spec: DatasetSpec) -> ImageDataset:
         dataset = _read_path(path, spec)
         root = _image_root(spec)
         spec = replace(spec, source=str(path.resolve()), image_root=None if root is None else str(root))
-    return replace(limited(dataset, spec.limit, spec.seed), spec=spec)
+    return converted(replace(limited(dataset, spec.limit, spec.seed), spec=spec), spec.conversion)
 
 
 def _read_path(path: Path, spec: DatasetSpec) -> ImageDataset:

@@ -10,6 +10,8 @@ from typing import Protocol
 import numpy as np
 from PIL import Image
 
+from fvm_core.data.conversion import PLAIN, Conversion
+
 UNKNOWN = -1
 """Class index of a label that is missing or that no class name matches."""
 
@@ -50,9 +52,10 @@ class Problem:
     Attributes:
         kind: stable name, such as `unreadable_image`.
         message: one sentence for people: what, where, and what to do.
-        rows: row numbers in the dataset that `where` names, in order.
+        rows: row numbers in the dataset that `where` names, in order, or those that belong together in a row.
         where: `train` or `val`.
-        severity: `error` stops a run, `warning` does not.
+        severity: `error` stops a run, `warning` does not, `notice` tells what was done with the data.
+        notes: a few words on each of the rows, such as the reason; empty where the message says it all.
     """
 
     kind: str
@@ -60,6 +63,7 @@ class Problem:
     rows: tuple[int, ...] = ()
     where: str = "train"
     severity: str = "warning"
+    notes: tuple[str, ...] = ()
 
 
 def missing_labels(given: np.ndarray, where: str = "train") -> list[Problem]:
@@ -84,6 +88,8 @@ class DatasetSpec:
         limit: keep this many rows, drawn with `seed`, in the input's order.
         noise: share of labels to move (digits only), `noise_kind` symmetric or class_dependent.
         image_root: folder of the images that a table names; None means that of the table.
+        window: values that become black and white, of pictures with more than 8 bits; `background`: what
+            transparent pictures are laid on. See `Conversion`; None: chosen when a run begins.
     """
 
     source: str
@@ -97,6 +103,13 @@ class DatasetSpec:
     noise_kind: str = "symmetric"
     seed: int = 0
     image_root: str | None = None
+    window: tuple[float, float] | None = None
+    background: str | None = None
+
+    @property
+    def conversion(self) -> Conversion:
+        """What is named, and for the rest what runs of versions did that knew no choice."""
+        return Conversion(self.window, self.background or PLAIN.background)
 
     def to_dict(self) -> dict:
         """The fields that are set, for a file; `DatasetSpec(**d)` goes back."""

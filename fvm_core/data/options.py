@@ -16,6 +16,8 @@ TRAINING = {
     "limit": "limit",
     "noise": "noise",
     "noise_kind": "noise_kind",
+    "window": "window",
+    "background": "background",
 }
 """Option to field of `DatasetSpec`, of the training set."""
 
@@ -26,6 +28,8 @@ VALIDATION = {
     "val_image_root": "image_root",
     "val_split": "split",
     "val_limit": "limit",
+    "window": "window",
+    "background": "background",
 }
 """The same of the validation set."""
 

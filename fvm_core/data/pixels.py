@@ -12,6 +12,7 @@ from PIL import Image
 
 from fvm_core.atomic import replacing, write_json
 from fvm_core.data.built import is_built
+from fvm_core.data.conversion import conversion_of, noted
 from fvm_core.data.dataset import ImageDataset, ImageSource
 from fvm_core.data.parallel import ProgressCallback, in_chunks, threads
 from fvm_core.errors import SaltflatError, UnreadableImage
@@ -23,11 +24,12 @@ _FILES = ("pixels.npy", "readable.npy", "pixels.json")
 class Pixels:
     """N images as uint8 C×H×W, decoded once into an array, or on demand where that would be too large.
 
-    Both ways give the same values. Images of another size are scaled (bilinear, with antialiasing)
-    so that they cover H×W, and the middle is cut out; an image of the right size keeps its pixels.
+    Both ways give the same values. Images of another size are brought to H×W by `fit`; an image of the right
+    size keeps its pixels.
 
     Attributes:
         shape: (C, H, W).
+        how: what becomes of images of another shape, one of `FITS`.
         readable: N booleans; rows that can't be decoded are zeros in every batch.
     """
 
@@ -38,7 +40,9 @@ class Pixels:
         *,
         array: np.ndarray | None = None,
         source: ImageSource | None = None,
+        how: str = "crop",
     ) -> None:
+        self.how = how
         self.shape = shape
         self.readable = readable
         self._tensor = None if array is None else torch.from_numpy(array)
@@ -57,6 +61,7 @@ class Pixels:
         progress: ProgressCallback | None = None,
         cancelled: Callable[[], bool] | None = None,
         readable: np.ndarray | None = None,
+        how: str = "crop",
     ) -> Pixels:
         """Decode `dataset`, or prepare to decode it on demand.
 
@@ -72,9 +77,10 @@ class Pixels:
             cancelled: asked now and then; True ends the decoding.
             readable: N booleans where they are known already, such as `Thumbnails.readable`. Without
                 them decoding on demand has to try every image once.
+            how: what becomes of images of another shape, see `fit`.
 
         Raises:
-            SaltflatError: channels other than 1 and 3, or a size below 1 pixel.
+            SaltflatError: an unknown `how`, channels other than 1 and 3, or a size below 1 pixel.
             Cancelled: `cancelled` said so; nothing is left in `folder`.
         """
         if channels not in _MODES or height < 1 or width < 1:
@@ -82,16 +88,18 @@ class Pixels:
                 f"Images of {channels} channels, {height} × {width} pixels can't be made; "
                 "channels must be 1 (grey) or 3 (RGB), height and width at least 1."
             )
+        if how not in FITS:
+            raise SaltflatError(f"Images can't be fitted by {how!r}; choose one of: {', '.join(FITS)}.")
         shape = (channels, height, width)
         if len(dataset) * channels * height * width > budget_bytes:
             if readable is None:
-                readable = _decode_into(None, dataset.images, shape, progress, cancelled)
-            return cls(shape, np.asarray(readable, dtype=bool), source=dataset.images)
+                readable = _decode_into(None, dataset.images, shape, progress, cancelled, how)
+            return cls(shape, np.asarray(readable, dtype=bool), source=dataset.images, how=how)
         if folder is None:
             array = np.zeros((len(dataset), *shape), dtype=np.uint8)
-            readable = _decode_into(array, dataset.images, shape, progress, cancelled)
-            return cls(shape, readable, array=array)
-        return cls._on_disk(dataset, shape, Path(folder), progress, cancelled)
+            readable = _decode_into(array, dataset.images, shape, progress, cancelled, how)
+            return cls(shape, readable, array=array, how=how)
+        return cls._on_disk(dataset, shape, Path(folder), progress, cancelled, how)
 
     @classmethod
     def _on_disk(
@@ -101,22 +109,24 @@ class Pixels:
         folder: Path,
         progress: ProgressCallback | None,
         cancelled: Callable[[], bool] | None,
+        how: str,
     ) -> Pixels:
         pixels_file, readable_file, about_file = (folder / name for name in _FILES)
         about = {"stamp": dataset.images.stamp(), "shape": [len(dataset), *shape]}
+        about |= noted(conversion_of(dataset.images)) | ({} if how == "crop" else {"fit": how})
         if not is_built(about_file, about):
             about_file.unlink(missing_ok=True)
             with replacing(pixels_file) as part, replacing(readable_file) as readable_part:
                 size = (len(dataset), *shape)
                 array = np.lib.format.open_memmap(part, mode="w+", dtype=np.uint8, shape=size)
-                readable = _decode_into(array, dataset.images, shape, progress, cancelled)
+                readable = _decode_into(array, dataset.images, shape, progress, cancelled, how)
                 array.flush()
                 del array
                 np.save(readable_part, readable, allow_pickle=False)
             write_json(about_file, about)
         # Copy-on-write, because torch warns about memory that it can't write to.
         array = np.load(pixels_file, mmap_mode="c", allow_pickle=False)
-        return cls(shape, np.load(readable_file, allow_pickle=False), array=array)
+        return cls(shape, np.load(readable_file, allow_pickle=False), array=array, how=how)
 
     @classmethod
     def from_array(cls, array: np.ndarray, readable: np.ndarray | None = None) -> Pixels:
@@ -158,7 +168,7 @@ class Pixels:
         def fill(places: range) -> None:
             for place in places:
                 if self.readable[rows[place]]:
-                    _decode_row(array, place, self._source, int(rows[place]), self.shape)
+                    _decode_row(array, place, self._source, int(rows[place]), self.shape, self.how)
 
         if self._pool is None:
             self._pool = ThreadPoolExecutor(threads(), thread_name_prefix="pixels")
@@ -199,24 +209,52 @@ class Pixels:
         return mean, np.sqrt((share * (levels - mean[:, None]) ** 2).sum(axis=1))
 
 
-def fit(image: Image.Image, height: int, width: int, channels: int) -> np.ndarray:
-    """One image as uint8 C×H×W: the middle part of the target's shape, scaled to it.
+def fit(image: Image.Image, height: int, width: int, channels: int, how: str = "crop") -> np.ndarray:
+    """One image as uint8 C×H×W, scaled to it (bilinear, with antialiasing).
 
     Args:
         image: mode "L" or "RGB".
         height: H in pixels.
         width: W in pixels.
         channels: 1 (grey) or 3 (RGB).
+        how: `crop` takes the middle part of the target's shape; `pad` the whole image, and beside it the
+            median colour of its border, which is what most pictures would go on with; `stretch` the whole
+            image in another shape.
     """
     image = image.convert(_MODES[channels])
     if image.size != (width, height):
-        scale = max(width / image.width, height / image.height)
-        across, down = width / scale, height / scale
-        left, top = (image.width - across) / 2, (image.height - down) / 2
-        box = (max(left, 0.0), max(top, 0.0), min(left + across, image.width), min(top + down, image.height))
-        image = image.resize((width, height), Image.Resampling.BILINEAR, box=box)
+        image = _WAYS[how](image, width, height)
     pixels = np.asarray(image)
     return pixels[None] if channels == 1 else pixels.transpose(2, 0, 1)
+
+
+def _cropped(image: Image.Image, width: int, height: int) -> Image.Image:
+    scale = max(width / image.width, height / image.height)
+    across, down = width / scale, height / scale
+    left, top = (image.width - across) / 2, (image.height - down) / 2
+    box = (max(left, 0.0), max(top, 0.0), min(left + across, image.width), min(top + down, image.height))
+    return image.resize((width, height), Image.Resampling.BILINEAR, box=box)
+
+
+def _padded(image: Image.Image, width: int, height: int) -> Image.Image:
+    scale = min(width / image.width, height / image.height)
+    inside = max(1, round(image.width * scale)), max(1, round(image.height * scale))
+    whole = image.resize(inside, Image.Resampling.BILINEAR)
+    values = np.asarray(whole)
+    border = np.concatenate([values[0], values[-1], values[:, 0], values[:, -1]])
+    colour = np.rint(np.median(border, axis=0)).astype(np.uint8)
+    ground = Image.new(image.mode, (width, height), tuple(np.atleast_1d(colour).tolist()))
+    ground.paste(whole, ((width - inside[0]) // 2, (height - inside[1]) // 2))
+    return ground
+
+
+def _stretched(image: Image.Image, width: int, height: int) -> Image.Image:
+    return image.resize((width, height), Image.Resampling.BILINEAR)
+
+
+_WAYS = {"crop": _cropped, "pad": _padded, "stretch": _stretched}
+FITS = tuple(_WAYS)
+"""How an image of another shape comes into the model's, see `fit`."""
 
 
 def _decode_into(
@@ -225,17 +263,18 @@ def _decode_into(
     shape: tuple[int, int, int],
     progress: ProgressCallback | None,
     cancelled: Callable[[], bool] | None,
+    how: str,
 ) -> np.ndarray:
     def work(rows: range) -> list[bool]:
         scratch = np.zeros((1, *shape), dtype=np.uint8) if array is None else array
-        return [_decode_row(scratch, 0 if array is None else row, source, row, shape) for row in rows]
+        return [_decode_row(scratch, 0 if array is None else row, source, row, shape, how) for row in rows]
 
     parts = in_chunks(work, len(source), progress=progress, cancelled=cancelled)
     return np.array([ok for part in parts for ok in part], dtype=bool)
 
 
 def _decode_row(
-    array: np.ndarray, place: int, source: ImageSource, row: int, shape: tuple[int, int, int]
+    array: np.ndarray, place: int, source: ImageSource, row: int, shape: tuple[int, int, int], how: str
 ) -> bool:
     channels, height, width = shape
     try:
@@ -243,5 +282,5 @@ def _decode_row(
         image = source.image(row, smallest=2 * max(height, width))
     except UnreadableImage:
         return False
-    array[place] = fit(image, height, width, channels)
+    array[place] = fit(image, height, width, channels, how)
     return True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
@@ -10,14 +10,18 @@ import numpy as np
 
 from fvm_core.data.class_names import match, with_names
 from fvm_core.data.dataset import MISSING_LABEL, UNKNOWN, ImageDataset, Problem, missing_labels
+from fvm_core.data.duplicates import duplicate_problems, shared_problems
 from fvm_core.data.labels import natural_key
 from fvm_core.data.parallel import ProgressCallback
+from fvm_core.data.quality import cut_off, quality_problems
 from fvm_core.data.scan import Scanned, scan_images
 from fvm_core.data.wording import count, listing
 
 MIN_ROWS = {"train": 10, "val": 2}
 """Labelled, readable rows without which a run makes no sense."""
 
+_NAMED = 3
+_ORDER = {"error": 0, "warning": 1, "notice": 2}
 _WORDS = {"train": "training", "val": "validation"}
 
 
@@ -31,7 +35,7 @@ def find_problems(
     cancelled: Callable[[], bool] | None = None,
     deep: bool = True,
 ) -> list[Problem]:
-    """Everything that is wrong with the data, errors first.
+    """Everything that is wrong with the data, errors first, notices last.
 
     Args:
         train: the training set.
@@ -58,13 +62,16 @@ def find_problems(
         problems += _unreadable(scan, where)
         problems += missing_labels(dataset.given, where)
         problems += _duplicate_ids(dataset, where)
-        problems += _label_conflicts(dataset, scan, where)
+        if scan is not None:
+            problems += duplicate_problems(dataset, scan, where, _WORDS[where])
+            problems += _of_measures(dataset, scan, where)
         problems += _too_few(dataset, scan, where)
     problems += _empty_classes(train, val)
     if val is not None:
-        problems += _shared_images(scans["train"], scans["val"])
+        if scans["train"] is not None and scans["val"] is not None:
+            problems += shared_problems(train, val, scans["train"], scans["val"])
         problems += _class_differences(train, val)
-    return sorted(problems, key=lambda problem: problem.severity != "error")
+    return sorted(problems, key=lambda problem: _ORDER.get(problem.severity, len(_ORDER)))
 
 
 def align_classes(train: ImageDataset, val: ImageDataset) -> tuple[ImageDataset, ImageDataset]:
@@ -103,7 +110,12 @@ def _unreadable(scan: Scanned | None, where: str) -> list[Problem]:
         return []
     fate = "gets no score" if len(rows) == 1 else "get no score"
     text = f"{count(len(rows), f'{_WORDS[where]} image')} can't be read and {fate}. You can go on without."
-    return [Problem("unreadable_image", text, rows, where)]
+    notes = tuple(scan.reasons.get(row, "") for row in rows)
+    named = [note for note in notes if note][:_NAMED]
+    if named:
+        first = "The first" if len(named) < len(rows) else "Why"
+        text += f" {first}: {' '.join(named)}"
+    return [Problem("unreadable_image", text, rows, where, notes=notes if named else ())]
 
 
 def _duplicate_ids(dataset: ImageDataset, where: str) -> list[Problem]:
@@ -118,43 +130,12 @@ def _duplicate_ids(dataset: ImageDataset, where: str) -> list[Problem]:
     return [Problem("duplicate_id", text, rows, where)]
 
 
-def _label_conflicts(dataset: ImageDataset, scan: Scanned | None, where: str) -> list[Problem]:
-    """Rows with the same image and different labels."""
-    if scan is None:
+def _of_measures(dataset: ImageDataset, scan: Scanned, where: str) -> list[Problem]:
+    if scan.measures is None:
         return []
-    usable = np.flatnonzero(scan.readable & (dataset.given != UNKNOWN))
-    groups = defaultdict(list)
-    for row, key in zip(usable.tolist(), _keys(scan.hashes[usable]), strict=True):
-        groups[key].append(row)
-    rows = []
-    for group in groups.values():
-        if len(group) > 1 and len(np.unique(dataset.given[group])) > 1:
-            rows += group
-    if not rows:
-        return []
-    text = (
-        f"{count(len(rows), f'{_WORDS[where]} row')} have the same image as another row and another label. "
-    )
-    return [
-        Problem(
-            "conflicting_labels", text + "At most one of the labels is right.", tuple(sorted(rows)), where
-        )
-    ]
-
-
-def _shared_images(train: Scanned | None, val: Scanned | None) -> list[Problem]:
-    """Training rows whose image is in the validation set too."""
-    if train is None or val is None:
-        return []
-    known = set(_keys(val.hashes[val.readable]))
-    readable = np.flatnonzero(train.readable)
-    keys = _keys(train.hashes[readable])
-    rows = tuple(row for row, key in zip(readable.tolist(), keys, strict=True) if key in known)
-    if not rows:
-        return []
-    are = "image is" if len(rows) == 1 else "images are"
-    text = f"{len(rows):,} training {are} also in the validation set. Remove them from one of the two."
-    return [Problem("shared_image", text, rows)]
+    lacking = cut_off(scan.measures, dataset.ids, where)
+    found = quality_problems(scan.measures, scan.readable, where, _WORDS[where])
+    return found if lacking is None else [*found, lacking]
 
 
 def _too_few(dataset: ImageDataset, scan: Scanned | None, where: str) -> list[Problem]:
@@ -234,7 +215,3 @@ def _used(dataset: ImageDataset) -> set[str]:
 
 def _rows(mask: np.ndarray) -> tuple[int, ...]:
     return tuple(np.flatnonzero(mask).tolist())
-
-
-def _keys(hashes: np.ndarray) -> list[bytes]:
-    return [row.tobytes() for row in hashes]

@@ -8,6 +8,7 @@ import io
 import zipfile
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +16,13 @@ from PIL import Image
 
 from fvm_core.atomic import replacing, write_json
 from fvm_core.data.built import is_built
+from fvm_core.data.conversion import conversion_of, noted
 from fvm_core.data.dataset import ImageDataset, ImageSource
+from fvm_core.data.measures import MEASURES, measure
 from fvm_core.data.parallel import ProgressCallback, in_chunks
+from fvm_core.data.wording import printable
 from fvm_core.errors import DamagedFile, UnreadableImage
+from fvm_core.stored import read_json
 
 MAX_SIDE = 96
 """Pixels of a thumbnail's longer side, at most."""
@@ -29,6 +34,7 @@ _LOSSLESS_SIDE = 32
 _QUALITIES = (85, 70, 55, 40, 25)
 _PNG_START = b"\x89PNG"
 _BLOB, _OFFSETS, _HASHES, _ABOUT = "thumbnails.bin", "offsets.npy", "hashes.npy", "thumbnails.json"
+_MEASURES, _REASONS = "measures.npy", "reasons.json"
 
 
 class Thumbnails:
@@ -37,6 +43,8 @@ class Thumbnails:
     Attributes:
         readable: N booleans, False where the image can't be decoded.
         hashes: N×16 uint8, a hash of each image's content, zeros where it can't be decoded.
+        measures: N `MEASURES`; None in runs of versions that took none.
+        reasons: why an image can't be decoded, by row.
 
     Raises:
         DamagedFile: one of the files is missing, cut off, or does not fit the others.
@@ -52,6 +60,10 @@ class Thumbnails:
         if self.hashes.shape != (count, HASH_BYTES):
             raise self._damaged(_HASHES, f"it has {len(self.hashes):,} rows, there are {count:,} images")
         self.readable = np.diff(self._offsets) > 0
+        self.measures = self._array(_MEASURES, MEASURES, 1) if (self.folder / _MEASURES).exists() else None
+        if self.measures is not None and len(self.measures) != count:
+            raise self._damaged(_MEASURES, f"it has {len(self.measures):,} rows, there are {count:,} images")
+        self.reasons = self._read_reasons()
         blob = self.folder / _BLOB
         if not blob.is_file():
             raise self._damaged(_BLOB, "it is missing")
@@ -60,7 +72,7 @@ class Thumbnails:
         # A file without a byte can't be mapped; it is that of a dataset without a readable image.
         self._blob = np.memmap(blob, dtype=np.uint8, mode="r") if stop else b""
 
-    def _array(self, name: str, kind: type, dimensions: int) -> np.ndarray:
+    def _array(self, name: str, kind: type | np.dtype, dimensions: int) -> np.ndarray:
         path = self.folder / name
         try:
             found = np.load(path, allow_pickle=False)
@@ -72,11 +84,19 @@ class Thumbnails:
             raise self._damaged(name, "it holds something else than it should")
         return found
 
+    def _read_reasons(self) -> dict[int, str]:
+        path = self.folder / _REASONS
+        if not path.exists():
+            return {}
+        found = read_json(path, {str: str}, self._remedy)
+        return {int(row): reason for row, reason in found.items() if row.isdecimal()}
+
     def _damaged(self, name: str, reason: str) -> DamagedFile:
-        run = self.folder.parent
-        return DamagedFile(
-            self.folder / name, reason, f"Run `saltflat doctor {run} --redo` to have it made again."
-        )
+        return DamagedFile(self.folder / name, reason, self._remedy)
+
+    @property
+    def _remedy(self) -> str:
+        return f"Run `saltflat doctor {self.folder.parent} --redo` to have it made again."
 
     @classmethod
     def build(
@@ -99,27 +119,34 @@ class Thumbnails:
             Cancelled: `cancelled` said so.
         """
         folder = Path(folder)
-        about = {"stamp": dataset.images.stamp(), "count": len(dataset)}
+        about = {"stamp": dataset.images.stamp(), "count": len(dataset), "measures": 1}
+        about |= noted(conversion_of(dataset.images))
         if is_built(folder / _ABOUT, about):
             with suppress(DamagedFile):  # then they are made again
                 return cls(folder)
         (folder / _ABOUT).unlink(missing_ok=True)
         lengths: list[int] = []
         hashes: list[bytes] = []
+        measures: list[np.ndarray] = [np.zeros(0, MEASURES)]
+        reasons: dict[str, str] = {}
         with replacing(folder / _BLOB) as blob_part:
             with blob_part.open("wb") as blob:
                 work = _worker(dataset.images)
-                for part in in_chunks(work, len(dataset), progress=progress, cancelled=cancelled):
-                    for encoded, content_hash in part:
+                for made in in_chunks(work, len(dataset), progress=progress, cancelled=cancelled):
+                    for encoded in made.encoded:
                         blob.write(encoded)
                         lengths.append(len(encoded))
-                        hashes.append(content_hash)
+                    hashes += made.hashes
+                    measures.append(made.measures)
+                    reasons |= made.reasons
             offsets = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]).astype(np.int64)
             table = np.frombuffer(b"".join(hashes), dtype=np.uint8).reshape(-1, HASH_BYTES)
-            with replacing(folder / _OFFSETS) as offsets_part, replacing(folder / _HASHES) as hashes_part:
-                np.save(offsets_part, offsets, allow_pickle=False)
-                np.save(hashes_part, table, allow_pickle=False)
-        write_json(folder / _ABOUT, about)  # last: it says that the other three are whole
+            arrays = {_OFFSETS: offsets, _HASHES: table, _MEASURES: np.concatenate(measures)}
+            for name, array in arrays.items():
+                with replacing(folder / name) as part:
+                    np.save(part, array, allow_pickle=False)
+        write_json(folder / _REASONS, reasons)
+        write_json(folder / _ABOUT, about)  # last: it says that the others are whole
         return cls(folder)
 
     def __len__(self) -> int:
@@ -171,15 +198,33 @@ def content_hash(content: bytes) -> bytes:
     return hashlib.blake2b(content, digest_size=HASH_BYTES).digest()
 
 
-def _worker(source: ImageSource) -> Callable[[range], list[tuple[bytes, bytes]]]:
-    def one(row: int) -> tuple[bytes, bytes]:
-        try:
-            encoded = encode_thumbnail(source.image(row, smallest=2 * MAX_SIDE))
-            return encoded, content_hash(source.content(row))
-        except UnreadableImage:
-            return b"", bytes(HASH_BYTES)
+@dataclass
+class _Made:
+    """Of some rows: encoded thumbnails and hashes in order, measures, and the reasons of unreadable ones."""
 
-    return lambda rows: [one(row) for row in rows]
+    encoded: list[bytes]
+    hashes: list[bytes]
+    measures: np.ndarray
+    reasons: dict[str, str]
+
+
+def _worker(source: ImageSource) -> Callable[[range], _Made]:
+    def work(rows: range) -> _Made:
+        made = _Made([], [], np.zeros(len(rows), MEASURES), {})
+        for place, row in enumerate(rows):
+            try:
+                image = source.image(row, smallest=2 * MAX_SIDE)
+                encoded, hashed = encode_thumbnail(image), content_hash(source.content(row))
+            except UnreadableImage as error:
+                encoded, hashed = b"", bytes(HASH_BYTES)
+                made.reasons[str(row)] = printable(str(error))
+            else:
+                made.measures[place] = measure(image)
+            made.encoded.append(encoded)
+            made.hashes.append(hashed)
+        return made
+
+    return work
 
 
 def _shrunk(image: Image.Image, side: int) -> Image.Image:

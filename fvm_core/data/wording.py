@@ -14,3 +14,8 @@ def listing(names: Sequence[str], most: int = 8) -> str:
     """`a, b, c and 4 more`."""
     text = ", ".join(str(name) for name in names[:most])
     return text + (f" and {len(names) - most:,} more" if len(names) > most else "")
+
+
+def printable(text: str) -> str:
+    """Names of files that aren't UTF-8 come with surrogates, which no table, page or file can hold."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")

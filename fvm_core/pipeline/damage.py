@@ -11,8 +11,8 @@ import pyarrow as pa
 from fvm_core.comparison.results import DESCRIPTION
 from fvm_core.data.thumbnails import Thumbnails
 from fvm_core.errors import DamagedFile, SaltflatError
-from fvm_core.pipeline.prepare import load_problems
 from fvm_core.runs import checksums, metrics_json, run_json
+from fvm_core.runs.problems_json import load_problems
 from fvm_core.runs.run_folder import RunFolder
 from fvm_core.runs.stage_files import STAGES, is_external, stage_of, stages_to_redo
 from fvm_core.stored import count_rows, read_json, read_schema

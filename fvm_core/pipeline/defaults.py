@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
-from fvm_core.config import RunConfig
-from fvm_core.data.dataset import ImageDataset
+from fvm_core.config import FITS, RunConfig
+from fvm_core.data.dataset import ImageDataset, Problem
 from fvm_core.errors import UnreadableImage
 from fvm_core.estimators import registry
 from fvm_core.solvers import SOLVER_CLASSES
@@ -20,18 +21,64 @@ PLANTED_FROM = 200
 PLANTED_SHARE = 0.1
 
 
-def image_kind(dataset: ImageDataset, sample: int = 100) -> tuple[int, int]:
-    """Usual longer side in pixels, and 1 where the looked-at images are all grey, else 3."""
+MOST_CROPPED = 0.2
+"""Share of the median image that cropping may cut off by itself; a classifier bears to lose the edges of a
+photograph of 5:4, and of one of 16:9 it would lose 44 %, maybe with what the label means."""
+
+
+class ImageKind(NamedTuple):
+    """What a sample of images is like.
+
+    Attributes:
+        side: usual longer side in pixels.
+        channels: 1 where all are grey, else 3.
+        cropped: share of the median image that is lost if a square is cut out.
+    """
+
+    side: int
+    channels: int
+    cropped: float
+
+
+def image_kind(dataset: ImageDataset, sample: int = 100) -> ImageKind:
+    """See `ImageKind`; `sample` images are looked at."""
     rows = np.linspace(0, len(dataset) - 1, min(sample, len(dataset))).astype(int)
-    sides, grey = [], True
+    sides, lost, grey = [], [], True
     for row in np.unique(rows):
         try:
             image: Image.Image = dataset.images.image(int(row))
         except UnreadableImage:
             continue
         sides.append(max(image.size))
+        lost.append(1 - min(image.size) / max(image.size))
         grey = grey and image.mode == "L"
-    return (int(np.median(sides)) if sides else SMALL), (1 if grey and sides else 3)
+    if not sides:
+        return ImageKind(SMALL, 3, 0.0)
+    return ImageKind(int(np.median(sides)), 1 if grey else 3, float(np.median(lost)))
+
+
+def fit_notice(kind: ImageKind, asked: str, done: str) -> Problem | None:
+    """What people should know of how wide and tall images are fitted; None where it makes no difference.
+
+    Args:
+        kind: of the training images.
+        asked: the setting `fit` as it was given.
+        done: what it has become.
+    """
+    if kind.cropped < 0.01:
+        return None
+    share = f"{100 * kind.cropped:.0f} % of the median image"
+    if done == "crop":
+        text = f"Images are cropped to a square, which cuts {share} off."
+    elif done == "pad":
+        text = f"Images are padded to a square; cropping would cut {share} off."
+    else:
+        text = f"Images are stretched to a square; cropping would cut {share} off."
+    if asked == "auto":
+        others = [name for name in FITS if name not in ("auto", done)]
+        text += f" Another way: the setting `fit` (--fit {' or '.join(others)})."
+    severity = "warning" if done == "crop" and kind.cropped > MOST_CROPPED else "notice"
+    return Problem("fit", text, severity=severity)
 
 
 def complete(config: RunConfig, train: ImageDataset, val: ImageDataset, device: str) -> RunConfig:
@@ -42,7 +89,8 @@ def complete(config: RunConfig, train: ImageDataset, val: ImageDataset, device: 
     and 500 steps. The small CNN takes 0.02: on 5,000 CIFAR-10N images its validation accuracy after five
     epochs was 40 % with 0.02, 32 % with 0.05, and about 20 % with 0.1.
     """
-    side, _channels = image_kind(train)
+    kind = image_kind(train)
+    side = kind.side
     size = config.model.size
     name = config.model.name
     if not size:
@@ -54,6 +102,9 @@ def complete(config: RunConfig, train: ImageDataset, val: ImageDataset, device: 
     stem = config.model.stem
     if stem == "auto":
         stem = "cifar" if size <= SMALL and not config.model.pretrained else "imagenet"
+    fit = config.model.fit
+    if fit == "auto":
+        fit = "crop" if kind.cropped < MOST_CROPPED else "pad"
     tiny, slow = size <= TINY, device == "cpu"
     epochs = config.train.epochs
     if epochs is None:
@@ -74,7 +125,7 @@ def complete(config: RunConfig, train: ImageDataset, val: ImageDataset, device: 
     declared = [one for kind in kinds.values() for one in kind.settings]
     return replace(
         config,
-        model=replace(config.model, name=name, size=size, stem=stem),
+        model=replace(config.model, name=name, size=size, stem=stem, fit=fit),
         train=replace(
             config.train,
             epochs=epochs,

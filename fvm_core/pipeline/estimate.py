@@ -18,7 +18,7 @@ from fvm_core.diagonal.label_search import HELD_BYTES
 from fvm_core.errors import UnreadableImage
 from fvm_core.estimators.costs import Sizes
 from fvm_core.models.build import build_model
-from fvm_core.pipeline.defaults import complete, image_kind
+from fvm_core.pipeline.defaults import complete, fit_notice, image_kind
 from fvm_core.pipeline.embed import FIT_ROWS
 from fvm_core.pipeline.estimator_costs import comparison_bytes, figure_phases, kept_models, phases
 
@@ -32,7 +32,8 @@ _LIBRARIES, _UMAP_BYTES = 2**30, 150 * 2**20
 class Estimate:
     """Seconds by stage, bytes of memory and disk, and what they were computed for.
 
-    `model_summary` is one line: name, parameters, input size.
+    `model_summary` is one line: name, parameters, input size. `notices` are sentences on what the run does
+    with the images.
     """
 
     stages: dict[str, float]
@@ -41,6 +42,7 @@ class Estimate:
     model_summary: str
     device: str
     config: RunConfig
+    notices: tuple[str, ...] = ()
 
     @property
     def seconds(self) -> float:
@@ -56,7 +58,8 @@ def estimate(config: RunConfig, train: ImageDataset, val: ImageDataset) -> Estim
     """
     device = resolve(config.device)
     full = complete(config, train, val, device)
-    channels = image_kind(train)[1] if full.model.name == "small_cnn" else 3
+    kind = image_kind(train)
+    channels = kind.channels if full.model.name == "small_cnn" else 3
     classes = len({*train.classes, *val.classes})
     model = build_model(
         full.model.name, max(2, classes), channels=channels, size=full.model.size, stem=full.model.stem
@@ -107,7 +110,10 @@ def estimate(config: RunConfig, train: ImageDataset, val: ImageDataset) -> Estim
     summary = (
         f"{full.model.name}, {parameters:,} parameters, {channels} × {full.model.size} × {full.model.size}"
     )
-    return Estimate(stages, int(memory), int(disk), summary, device, replace(full, name=config.name))
+    fitted = fit_notice(kind, config.model.fit, full.model.fit)
+    notices = () if fitted is None else (fitted.message,)
+    full = replace(full, name=config.name)
+    return Estimate(stages, int(memory), int(disk), summary, device, full, notices)
 
 
 def _training_seconds(model, images, labels, device: str, precision: str) -> float:

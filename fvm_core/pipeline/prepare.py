@@ -8,24 +8,22 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from fvm_core.atomic import write_json, write_text
+from fvm_core.atomic import write_text
 from fvm_core.config import RunConfig
 from fvm_core.data import open_spec
+from fvm_core.data.conversion import PLAIN, conversion_of
+from fvm_core.data.conversion_choice import with_conversion
 from fvm_core.data.dataset import ImageDataset, Problem
 from fvm_core.data.pixels import Pixels
 from fvm_core.data.problems import align_classes, find_problems
 from fvm_core.data.thumbnails import Thumbnails
 from fvm_core.errors import SaltflatError
 from fvm_core.pipeline.context import Context
-from fvm_core.pipeline.defaults import complete, image_kind
+from fvm_core.pipeline.defaults import complete, fit_notice, image_kind
 from fvm_core.pipeline.inputs import Inputs, WithPlanted
 from fvm_core.pipeline.planted import FILE as PLANTED
 from fvm_core.pipeline.planted import holds, plant, planted_rows
-from fvm_core.shapes import whole
-from fvm_core.stored import read_json
-
-PROBLEMS = [{"kind": str, "message": str, "rows": [whole], "where": str, "severity": str}]
-"""What `problems.json` holds."""
+from fvm_core.runs.problems_json import save_problems
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -44,6 +42,7 @@ def prepare(context: Context) -> dict:
     run, total = context.run, len(context.train) + len(context.val)
     # An attempt that was stopped late has planted already; those samples are no others' now.
     (run.path / PLANTED).unlink(missing_ok=True)
+    _choose_conversion(context)
     thumbnails = {}
     for where, dataset, before in _sets(context):
 
@@ -66,7 +65,7 @@ def prepare(context: Context) -> dict:
     problems += notices
     save_problems(run.path, problems)
     write_text(run.path / "config.toml", context.config.to_toml())
-    _side, channels = image_kind(context.train)
+    channels = image_kind(context.train).channels
     if context.config.model.name != "small_cnn" and context.given_model is None:
         channels = 3
     size = context.config.model.size
@@ -102,22 +101,45 @@ def prepare(context: Context) -> dict:
     return {}
 
 
+def _choose_conversion(context: Context) -> None:
+    """Settle how the values of pictures become 8 bits, once: models are trained on what comes of it."""
+    if "input" in context.run.info:
+        if context.config.model.fit == "auto":  # of a version that only cropped
+            context.config = replace(context.config, model=replace(context.config.model, fit="crop"))
+        return
+    context.train, context.val = with_conversion(context.train, context.val)
+    settled = {}
+    for name, dataset in (("train_data", context.train), ("val_data", context.val)):
+        found, spec = conversion_of(dataset.images), getattr(context.config, name)
+        ground = found.background if found.background != PLAIN.background else spec.background
+        settled[name] = replace(spec, window=found.window, background=ground)
+    context.config = replace(context.config, **settled)
+    for dataset in (context.train, context.val):
+        for notice in dataset.problems:
+            if notice.severity == "notice":
+                context.progress.log(notice.message)
+
+
 def _complete(context: Context, val_labels: np.ndarray) -> tuple[RunConfig, list[Problem]]:
     """The settings with every open choice made; a default that can't hold is dropped with a notice.
 
     Only what a person has set may stop a run.
     """
     config = complete(context.config, context.train, context.val, context.device)
+    fitted = fit_notice(image_kind(context.train), context.config.model.fit, config.model.fit)
+    notices = [] if fitted is None else [fitted]
+    for notice in notices:
+        context.progress.log(notice.message)
     share = config.compare.planted
     if context.config.compare.planted is not None or not share or holds(share, val_labels):
-        return config, []
+        return config, notices
     text = (
         "No wrong labels were planted to measure the scores: every class has to keep a validation image to "
         "tune on, and too few would be left. With more validation images of each class they are."
     )
     context.progress.log(text)
     config = replace(config, compare=replace(config.compare, planted=0.0))
-    return config, [Problem("planted_left_out", text, (), "val")]
+    return config, [*notices, Problem("planted_left_out", text, (), "val")]
 
 
 def open_inputs(context: Context, pixels: dict[str, Pixels] | None = None) -> None:
@@ -143,26 +165,14 @@ def thumbnail_folder(run: Path, where: str) -> Path:
     return run / ("thumbnails" if where == "train" else "thumbnails_val")
 
 
-def save_problems(run: Path, problems: list[Problem]) -> None:
-    """Write `problems.json`, every problem with all its rows."""
-    write_json(run / "problems.json", [{**vars(problem), "rows": list(problem.rows)} for problem in problems])
-
-
-def load_problems(run: Path) -> list[Problem]:
-    """What `save_problems` wrote; empty if nothing was. Raises `DamagedFile`."""
-    path = run / "problems.json"
-    if not path.exists():
-        return []
-    remedy = f"Run `saltflat doctor {run} --redo` to have it made again."
-    return [Problem(**{**p, "rows": tuple(p["rows"])}) for p in read_json(path, PROBLEMS, remedy)]
-
-
 def _sets(context: Context) -> list[tuple[str, ImageDataset, int]]:
     return [("train", context.train, 0), ("val", context.val, len(context.train))]
 
 
 def _build_pixels(context: Context, channels: int, size: int, total: int) -> dict[str, Pixels]:
     budget = psutil.virtual_memory().available // 3
+    how = context.config.model.fit
+    how = "crop" if how == "auto" else how  # of a version that only cropped
     pixels = {}
     for where, dataset, before in _sets(context):
 
@@ -171,5 +181,7 @@ def _build_pixels(context: Context, channels: int, size: int, total: int) -> dic
 
         known = Thumbnails(thumbnail_folder(context.run.path, where)).readable
         folder = context.run.path / "work" / f"pixels_{where}"
-        pixels[where] = Pixels.build(dataset, size, size, channels, folder, budget, tell, readable=known)
+        pixels[where] = Pixels.build(
+            dataset, size, size, channels, folder, budget, tell, readable=known, how=how
+        )
     return pixels

@@ -17,6 +17,7 @@ from fvm_core.allocator import keep_freed_memory
 from fvm_core.atomic import sweep
 from fvm_core.config import RunConfig
 from fvm_core.data import load_dataset, open_spec
+from fvm_core.data.conversion_choice import converted
 from fvm_core.data.dataset import DatasetSpec, ImageDataset
 from fvm_core.data.options import TRAINING, VALIDATION, shared_columns, taken
 from fvm_core.data.problems import align_classes
@@ -94,6 +95,8 @@ def _execute(
     keep_freed_memory()
     progress.log(f"Opening {config.train_data.source} and {config.val_data.source} on {device}.")
     train_set, val_set = data or open_data(config)
+    train_set = converted(train_set, config.train_data.conversion)
+    val_set = converted(val_set, config.val_data.conversion)
     _check_fingerprint(run, train_set, val_set)
     run.update(versions=_versions(), device=device)
     context = Context(run, config, train_set, val_set, device, progress, model)

@@ -135,7 +135,8 @@ def filter_of(values: object, classes: Sequence[str]) -> QueueFilter:
         elif name in ("given", "suggested"):
             right = value is None or value in classes
         else:
-            allowed = (str, type(None)) if name == "state" else (type(getattr(default, name)),)
+            open_text = name in ("state", "problem")
+            allowed = (str, type(None)) if open_text else (type(getattr(default, name)),)
             right = type(value) in allowed
         if not right:
             raise Refused(f"The browser sent a filter whose {name} can't be read. {_RELOAD}")

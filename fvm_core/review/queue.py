@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
 import pandas as pd
 
-from fvm_core.data.dataset import UNKNOWN
+from fvm_core.data.dataset import UNKNOWN, Problem
 from fvm_core.errors import SaltflatError
 from fvm_core.review.decisions import STATES
 
@@ -43,6 +43,7 @@ class ReviewTable:
         given / suggested: N class indices, `UNKNOWN` where there is no label.
         true: N class indices where the truth is known, else None.
         suspicion / percentile / loss / p_given / p_suggested: N values, NaN for rows without a score.
+        problems: row numbers by the kind of a problem that they have.
     """
 
     classes: tuple[str, ...]
@@ -54,10 +55,19 @@ class ReviewTable:
     p_given: np.ndarray
     p_suggested: np.ndarray
     true: np.ndarray | None = None
+    problems: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     @staticmethod
-    def from_scores(scores: pd.DataFrame, classes: Sequence[str]) -> ReviewTable:
-        """The table of a run's `scores()`; labels that `classes` lacks are added behind them."""
+    def from_scores(
+        scores: pd.DataFrame, classes: Sequence[str], problems: Sequence[Problem] = ()
+    ) -> ReviewTable:
+        """The table of a run.
+
+        Args:
+            scores: its `scores()`.
+            classes: its class names; labels that these lack are added behind them.
+            problems: what is wrong with its data; those with training rows can be filtered by.
+        """
         label_columns = [
             scores[name] for name in ("given_label", "suggested_label", "true_label") if name in scores
         ]
@@ -68,7 +78,12 @@ class ReviewTable:
         codes = [index.get_indexer(column.astype(object)).astype(np.int32) for column in label_columns]
         numbers = {name: scores[name].to_numpy(dtype=np.float64) for name in COLUMNS[2:]}
         return ReviewTable(
-            tuple(names), codes[0], codes[1], **numbers, true=codes[2] if len(codes) > 2 else None
+            tuple(names),
+            codes[0],
+            codes[1],
+            **numbers,
+            true=codes[2] if len(codes) > 2 else None,
+            problems=_rows_by_kind(problems, len(scores)),
         )
 
     def __len__(self) -> int:
@@ -102,6 +117,7 @@ class QueueFilter:
         changed_only: only samples whose suggested label differs from the given one.
         sort: a key of `SORTS`.
         rows: only these row numbers; empty for all.
+        problem: kind of a problem of the data that they have, see `ReviewTable.problems`.
     """
 
     above: float = 0.0
@@ -111,6 +127,7 @@ class QueueFilter:
     changed_only: bool = False
     sort: str = "suspicion"
     rows: tuple[int, ...] = ()
+    problem: str | None = None
 
     def check(self) -> QueueFilter:
         """Raise `SaltflatError` for a state or sort that does not exist; return self otherwise."""
@@ -158,6 +175,10 @@ def queue_rows(table: ReviewTable, wanted: QueueFilter, decided: Decided) -> np.
         keep &= (table.suggested != table.given) & (table.suggested != UNKNOWN)
     if wanted.rows:
         keep &= np.isin(np.arange(len(table)), wanted.rows)
+    if wanted.problem is not None:
+        have = np.zeros(len(table), dtype=bool)
+        have[table.problems.get(wanted.problem, np.empty(0, dtype=np.int64))] = True
+        keep &= have
     inside = decided.rows < len(table)
     if wanted.state == "unreviewed":
         keep[decided.rows[inside]] = False
@@ -184,6 +205,16 @@ def first_open_page(rows: np.ndarray, decided: Decided, size: int) -> int:
     """The first page with a sample that has no decision yet; page 1 when all are decided."""
     still_open = np.flatnonzero(~np.isin(rows, decided.rows))
     return int(still_open[0]) // size + 1 if len(still_open) else 1
+
+
+def _rows_by_kind(problems: Sequence[Problem], count: int) -> dict[str, np.ndarray]:
+    """Training rows of each kind, ascending; rows that the table lacks are left out."""
+    found: dict[str, set[int]] = {}
+    for problem in problems:
+        rows = {row for row in problem.rows if row < count} if problem.where == "train" else set()
+        if rows:
+            found.setdefault(problem.kind, set()).update(rows)
+    return {kind: np.array(sorted(rows), dtype=np.int64) for kind, rows in found.items()}
 
 
 def _sort_key(table: ReviewTable, sort: str) -> np.ndarray:

@@ -100,6 +100,59 @@ def test_truncated_file_is_damaged_at_every_scale(smallest):
         decode(io.BytesIO(data[: len(data) // 2]), "cat.jpg", smallest)
 
 
+def photograph(width=320, height=240):
+    """Smooth, with some grain, so that its bytes are spread over the picture as a photograph's are."""
+    random = np.random.default_rng(0)
+    rough = Image.fromarray(random.integers(0, 256, (12, 16, 3), dtype=np.uint8)).resize((width, height), 3)
+    grain = random.integers(-12, 12, (height, width, 3))
+    return Image.fromarray((np.asarray(rough) + grain).clip(0, 255).astype(np.uint8))
+
+
+@pytest.mark.parametrize("smallest", [0, 20])
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"subsampling": 0, "quality": 92}], ids=str)
+def test_a_jpeg_that_lacks_its_last_bytes_is_used(options, smallest):
+    whole = encoded(photograph(), "JPEG", **options)
+    expected = np.asarray(decode(io.BytesIO(whole), "x"), dtype=int)
+    for lacking in (2, 40, 200, len(whole) // 33):
+        image = decode(io.BytesIO(whole[:-lacking]), "x", smallest)
+        assert image.size == image.info["size"] == (320, 240)
+        assert 0 <= image.info["missing"] <= 0.1
+        assert np.abs(np.asarray(image) - expected)[: int(240 * 0.89)].mean() < 0.5
+    assert "missing" not in decode(io.BytesIO(whole), "x").info
+    for share in (0.85, 0.5, 0.2, 0.02):
+        with pytest.raises(UnreadableImage, match=r"cat\.jpg is damaged \(.*[Tt]runcated"):
+            decode(io.BytesIO(whole[: int(len(whole) * share)]), "cat.jpg", smallest)
+
+
+def test_a_cut_off_picture_is_turned_like_a_whole_one():
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    whole = encoded(photograph(), "JPEG", exif=exif)
+    image = decode(io.BytesIO(whole[:-40]), "x")
+    assert image.size == (240, 320)
+    assert image.info["missing"] < 0.1
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF")
+@pytest.mark.parametrize(("big", "start"), [("<", b"II*\0"), (">", b"MM\0*")])
+def test_bands_that_are_not_read_are_counted(big, start):
+    def tiff(bands, bits, kind):
+        tags = [(256, 4), (257, 4), (258, bits), (259, 1), (262, 1), (277, bands), (339, kind)]
+        entries = b"".join(struct.pack(f"{big}HHIHH", tag, 3, 1, value, 0) for tag, value in tags)
+        return start + struct.pack(f"{big}IH", 8, len(tags)) + entries + bytes(4000)
+
+    with pytest.raises(
+        UnreadableImage, match=r"s2\.tif has 13 bands of 16 bits; images of 1 .* or 3 .* bands"
+    ):
+        decode(io.BytesIO(tiff(13, 16, 1)), "s2.tif")
+    with pytest.raises(
+        UnreadableImage, match=r"x has 3 bands of 32 bits float, which is not read\. Save it as"
+    ):
+        decode(io.BytesIO(tiff(3, 32, 3)), "x")
+    with pytest.raises(UnreadableImage, match=r"isn't an image|is damaged"):
+        decode(io.BytesIO(start + b"\xff" * 20), "x")
+
+
 def chunk(kind, data):
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 

@@ -4,7 +4,7 @@ import torch
 from PIL import Image
 
 from fvm_core.data import load_dataset
-from fvm_core.data.pixels import Pixels, fit
+from fvm_core.data.pixels import FITS, Pixels, fit
 from fvm_core.errors import Cancelled, SaltflatError
 
 from .images import encoded, encoded_dataset, picture
@@ -96,6 +96,42 @@ def test_fit_of_extreme_shapes_and_channels():
         assert fit(picture(0, *size), 8, 12, 3).shape == (3, 8, 12)
         assert fit(picture(0, *size, 1), 8, 12, 3).shape == (3, 8, 12)
         assert fit(picture(0, *size), 8, 12, 1).shape == (1, 8, 12)
+
+
+def test_padding_keeps_the_whole_image_and_its_ground():
+    wide = np.full((10, 30, 3), [200, 210, 220], np.uint8)
+    wide[2:8, 2:28] = [10, 20, 30]
+    padded = fit(Image.fromarray(wide), 30, 30, 3, "pad")
+    assert (padded[:, :10] == np.array([200, 210, 220])[:, None, None]).all()
+    assert (padded[:, 20:] == np.array([200, 210, 220])[:, None, None]).all()
+    assert np.array_equal(padded[:, 10:20].transpose(1, 2, 0), wide)
+    tall = np.full((40, 10), 7, np.uint8)
+    tall[0] = 255
+    assert (fit(Image.fromarray(tall), 20, 20, 1, "pad")[0, :, :7] == 7).all()
+
+
+def test_stretching_keeps_everything_and_no_shape():
+    halves = np.zeros((10, 40), np.uint8)
+    halves[:, 20:] = 200
+    stretched = fit(Image.fromarray(halves), 20, 20, 1, "stretch")[0]
+    assert (stretched[:, :9] == 0).all() and (stretched[:, 11:] == 200).all()
+    assert (fit(Image.fromarray(halves), 10, 10, 1, "crop")[0] == np.repeat([0, 200], 5)).all()
+
+
+@pytest.mark.parametrize("how", FITS)
+def test_a_fit_is_the_same_from_disk_and_on_demand(mixed, tmp_path, how):
+    built = Pixels.build(mixed, 20, 20, 3, tmp_path, LOTS, how=how)
+    again = Pixels.build(mixed, 20, 20, 3, tmp_path, LOTS, how=how)
+    lazy = Pixels.build(mixed, 20, 20, 3, None, 1, how=how)
+    rows = np.arange(7)
+    assert torch.equal(built.batch(rows), lazy.batch(rows))
+    assert torch.equal(built.batch(rows), again.batch(rows))
+    for other in FITS:
+        if other != how:
+            rebuilt = Pixels.build(mixed, 20, 20, 3, tmp_path, LOTS, how=other)
+            assert not torch.equal(built.batch(rows), rebuilt.batch(rows))
+    with pytest.raises(SaltflatError, match="choose one of: crop, pad, stretch"):
+        Pixels.build(mixed, 20, 20, 3, None, 1, how="squeeze")
 
 
 def test_files_are_reused_only_for_the_same_images_and_shape(mixed, tmp_path):

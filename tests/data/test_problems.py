@@ -33,7 +33,8 @@ def test_each_problem_lists_its_rows():
         ("train", "duplicate_id"): (0, 9, 10, 11),
         ("train", "conflicting_labels"): (0, 1, 4, 5, 8, 9, 10),
         ("train", "empty_class"): (),
-        ("train", "shared_image"): (3, 8, 9, 10),
+        ("train", "shared_image_conflict"): (3,),
+        ("train", "shared_image"): (8, 9, 10),
         ("val", "missing_label"): (3,),
         ("val", "val_class_not_in_train"): (0,),
         ("val", "train_class_not_in_val"): (),
@@ -45,7 +46,17 @@ def test_each_problem_lists_its_rows():
         message["train", "empty_class"]
         == "1 class has no training images: empty. Add images, or remove the class."
     )
-    assert message["train", "shared_image"].startswith("4 training images are also in the validation set.")
+    assert message["train", "shared_image"].startswith("3 training images are also in the validation set.")
+    assert message["train", "shared_image_conflict"] == (
+        "1 training image is in the validation set too, with another label: r3 is b in the training set and a in "
+        "the validation set. Which is right? Correct it in one set, and remove the image from the other."
+    )
+    assert found["train", "shared_image_conflict"].notes == ("validation set: a",)
+    assert message["train", "conflicting_labels"] == (
+        "7 training rows have the same image as another row and another label. At most one of the labels is "
+        "right: x (a) and r1 (b); r4 (a) and r5 (b); r8 (a) and x (b)."
+    )
+    assert found["train", "conflicting_labels"].notes[:2] == ("same image as r1, b", "same image as x, a")
     assert message["val", "train_class_not_in_val"].startswith(
         "2 training classes without validation images: b, c."
     )
@@ -76,7 +87,11 @@ def test_unreadable_images_with_and_without_thumbnails(tmp_path):
     assert find_problems(train, val, **small) == plain
     assert find_problems(train, val, deep=False, **small) == plain
     assert find_problems(train, val, deep=False) == []
-    assert plain[0].message.startswith("2 training images can't be read and get no score.")
+    assert plain[0].message == (
+        "2 training images can't be read and get no score. You can go on without. Why: Row 4 of t.parquet has no "
+        "image. Row 8 of t.parquet isn't an image in a known format (JPEG, PNG, …)."
+    )
+    assert plain[0].notes[0] == "Row 4 of t.parquet has no image."
 
 
 def test_unreadable_images_are_not_called_equal():

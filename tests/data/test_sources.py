@@ -76,12 +76,41 @@ def test_files_that_cannot_be_opened(tmp_path):
     os.mkfifo(tmp_path / "pipe.png")
     source = FileImages(["", str(tmp_path / "gone.png"), str(tmp_path), f"{tmp_path}/pipe.png", "a\0b"])
     for row, text in enumerate(
-        ["Row 1 names no image", "doesn't exist", "isn't a file", "isn't a file", "exist"]
+        [
+            "Row 1 names no image",
+            "doesn't exist",
+            "is a folder",
+            "isn't a file",
+            r"'a\\x00b' doesn't exist: .*null",
+        ]
     ):
         with pytest.raises(UnreadableImage, match=text):
             source.image(row)
         with pytest.raises(UnreadableImage, match=text):
             source.content(row)
+
+
+def test_names_and_rights_that_the_system_refuses(tmp_path, monkeypatch):
+    source = FileImages([f"{tmp_path}/{'x' * 3000}.png", str(write(tmp_path / "locked.png")), "\udcff.png"])
+    with pytest.raises(UnreadableImage, match=r"can't be opened \(File name too long\)") as caught:
+        source.image(0)
+    assert len(str(caught.value)) < 400
+
+    # Root may read everything, so the refusal is played.
+    def refused(*_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("pathlib.Path.open", refused)
+    with pytest.raises(UnreadableImage, match=r"locked\.png can't be opened \(Permission denied\)"):
+        source.content(1)
+    with pytest.raises(UnreadableImage, match="doesn't exist"):
+        source.image(2)
+
+
+def test_a_cell_of_text_is_one_bad_row():
+    source = EncodedImages(pa.chunked_array([["no image"]]), "t.parquet", "s")
+    with pytest.raises(UnreadableImage, match=r"Row 1 of t\.parquet holds 'no image' and not the bytes"):
+        source.image(0)
 
 
 def test_null_blob_names_its_row_in_the_table():
@@ -110,7 +139,10 @@ def test_raw_shapes(shape, mode):
 @pytest.mark.parametrize(
     ("array", "text"),
     [
-        (np.zeros((2, 4, 4)), r"float64; the type must be uint8 .* \* 255"),
+        (np.zeros((2, 4, 4), np.complex64), r"complex64; images are real numbers\. Use np\.abs"),
+        (np.full((2, 4, 4), "a"), "images must be numbers, such as uint8"),
+        (np.zeros((2, 8, 8, 13), np.uint16), r"it has 13 channels.*images\[\.\.\., \[2, 1, 0\]\]"),
+        (np.zeros((2, 4, 4, 4), np.uint16), r"Leave the fourth out: images\[\.\.\., :3\]"),
         (np.zeros((2, 3, 8, 8), np.uint8), r"channels come last\. Use images\.transpose"),
         (np.zeros((2, 8, 8, 2), np.uint8), "1, 3 or 4 channels"),
         (np.zeros((2, 8), np.uint8), "must be N×H×W"),

@@ -106,7 +106,9 @@ def test_stopping_leaves_nothing_and_starting_over_works(tmp_path):
     assert told == [(0, 5), (5, 5)]
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "hashes.npy",
+        "measures.npy",
         "offsets.npy",
+        "reasons.json",
         "thumbnails.bin",
         "thumbnails.json",
     ]

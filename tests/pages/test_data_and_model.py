@@ -1,6 +1,8 @@
 from dataclasses import replace
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from fvm_core import start_folder
 from fvm_core.access import places
@@ -87,6 +89,50 @@ def test_every_setting_of_every_score_has_a_field(workspace):
     fields = {field.key: field for kind in ("number_input", "selectbox") for field in getattr(app, kind)}
     for one in registry.settings().values():
         assert fields[one.name.replace("_", "-")].value == one.default
+
+
+def thermal(folder, count, seed):
+    """14-bit pictures, upright and lying bars, twice as wide as high; the last one is a copy of the first."""
+    for row in range(count):
+        place = folder / ("lying", "upright")[row % 2]
+        place.mkdir(parents=True, exist_ok=True)
+        values = (
+            np.random.default_rng(seed + row % (count - 2)).integers(7000, 7300, (40, 80)).astype(np.uint16)
+        )
+        values[10:30, 20:60] += 1500
+        Image.fromarray(values).save(place / f"{row}.png")
+    return str(folder)
+
+
+def test_deep_pictures_duplicates_and_shapes_are_told(workspace, tmp_path, monkeypatch):
+    monkeypatch.setattr(JobQueue, "reconcile", lambda self: None)  # no worker in this test
+    data = {"train_path": thermal(tmp_path / "train", 14, 0), "val_path": thermal(tmp_path / "val", 6, 100)}
+    app = opened(workspace, "data_and_model", **data)
+    text = words(app)
+    assert "Pictures of uint16 values from 7,00" in text
+    assert "training rows are exact copies of each other" in text
+    assert "Images are padded to a square; cropping would cut 50 % of the median image off" in text
+    assert text.count('class="sf-problem"') == 2  # a picture beside each problem that has rows
+    app.button(key="problem-0").click().run()
+    assert "same image as lying/0.png, lying" in words(app)
+    app.number_input(key="window-low").set_value(7000)
+    app.number_input(key="window-high").set_value(9000)
+    app.selectbox(key="fit").set_value("stretch").run()
+    assert "Pictures of uint16 values" not in words(app)
+    app.button(key="run-it").click().run()
+    assert not app.exception
+    (job,) = JobQueue(workspace).all()
+    run = RunFolder(job.run_path)
+    assert run.config.train_data.window == run.config.val_data.window == (7000, 9000)
+    assert run.config.model.fit == "stretch"
+    app = opened(workspace, "data_and_model", run.path.name, like=run.path.name)
+    assert app.number_input(key="window-high").value == 9000
+    assert app.selectbox(key="fit").value == "stretch"
+
+
+def test_half_a_window_is_told(workspace):
+    app = opened(workspace, "data_and_model", **DIGITS, window_low="5")
+    assert "both the value shown as black and the one shown as white" in app.error[0].value
 
 
 def test_a_new_run_like_another_one(workspace):

@@ -14,8 +14,8 @@ from fvm_core.data import DatasetSpec, load_dataset
 from fvm_core.data.thumbnails import Thumbnails
 from fvm_core.errors import SaltflatError
 from fvm_core.pipeline.estimate import estimate
-from fvm_core.pipeline.prepare import load_problems
 from fvm_core.pipeline.runner import execute
+from fvm_core.runs.problems_json import load_problems
 from fvm_core.runs.run_folder import STAGES, RunFolder
 from tests.cases import tiny_config
 

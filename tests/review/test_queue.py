@@ -1,11 +1,13 @@
 import time
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from fvm_core.data.dataset import UNKNOWN
+from fvm_core.data.dataset import UNKNOWN, Problem
 from fvm_core.errors import SaltflatError
+from fvm_core.review.commands import Refused, filter_of
 from fvm_core.review.queue import (
     Decided,
     QueueFilter,
@@ -53,6 +55,29 @@ def test_labels_become_codes_and_missing_ones_unknown():
     assert table.code("cat") == 1
     assert table.code("cow") == UNKNOWN
     assert table.rank.tolist() == [1, 3, 2, 4]
+
+
+def test_only_samples_with_a_problem():
+    problems = [
+        Problem("near_duplicate", "", (2, 0, 9)),
+        Problem("near_duplicate", "", (3,)),
+        Problem("near_duplicate", "", (1,), "val"),
+        Problem("fit", ""),
+    ]
+    table = ReviewTable.from_scores(scores(), ["dog", "cat"], problems)
+    assert {kind: rows.tolist() for kind, rows in table.problems.items()} == {"near_duplicate": [0, 2, 3]}
+    wanted = QueueFilter(problem="near_duplicate")
+    assert queue_rows(table, wanted, Decided()).tolist() == [0, 2, 3]
+    assert queue_rows(table, replace(wanted, given="dog"), Decided()).tolist() == [3]
+    assert queue_rows(table, QueueFilter(problem="blank_image"), Decided()).tolist() == []
+    assert repr(wanted) != repr(QueueFilter())  # names another queue
+
+
+def test_a_browser_may_name_a_problem():
+    assert filter_of({"problem": "near_duplicate"}, ()).problem == "near_duplicate"
+    assert filter_of({"problem": None}, ()).problem is None
+    with pytest.raises(Refused, match="whose problem can't be read"):
+        filter_of({"problem": 3}, ())
 
 
 def test_labels_that_the_class_list_lacks_are_added():

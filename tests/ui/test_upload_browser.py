@@ -28,7 +28,9 @@ def upload(page, name: str, content: bytes) -> None:
 
 def asked(place, person):
     page = person().new_page()
-    page.goto(f"{place.address}/data?train-kind=Upload&val-kind=Digits+demo&steps=2&epochs=1&saved=1&map=false")
+    page.goto(
+        f"{place.address}/data?train-kind=Upload&val-kind=Digits+demo&steps=2&epochs=1&saved=1&map=false"
+    )
     page.wait_for_selector(READY, timeout=60_000)
     page.locator(".st-key-train-file input[type=file]").wait_for(state="attached", timeout=60_000)
     return page
