@@ -3,9 +3,10 @@
 Everything runs in one process on the same model, images and device: kronfluence's diagonal self-scores,
 `vmap(grad)` for each label, and a loop over single samples. Prints milliseconds per sample, the ratio to
 this engine with the given label, peak memory above what was there before, and the largest relative
-difference to a float64 reference, with the sample where it is. Whether that is rounding is seen beside it:
-how far the float64 value of the same sample and label itself moves when every activation of a forward pass
-is rounded to float32, as each float32 engine has to. Writes the table as Markdown where asked to.
+difference to a float64 reference, with the sample where it is. Whether that is rounding is seen beside it: a
+ReLU whose input is nearly 0 is open in float32 and closed in float64, or the other way, and then what is
+left of the difference when the float64 reference takes the signs of a float32 pass over the same batch.
+Writes the table as Markdown where asked to.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ import platform
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -108,15 +110,15 @@ def main(
         agreement = spearmanr(found["g"].values.cpu(), found["b"].values.cpu()).statistic
         found["b"].note = f"Spearman with fp32 {agreement:.5f}"
     rows = list(found.values())
-    wanted = _reference(case, REFERENCES)
-    moved = _rounding(case, wanted)
+    gates = _gates(case, REFERENCES)
+    wanted, as_float32 = _reference(case, REFERENCES), _reference(case, REFERENCES, gates)
     title = (
         f"{model} that learnt {labels}, K = {classes}, batch {batch}, {count} samples ({few} for the slow "
         f"methods), its prediction is the given label on {_accuracy(case):.0f} %. {_machine(device)}"
     )
     if device != "cpu":
         title += _ceiling(case, rows[0].milliseconds)
-    _print(rows, wanted, moved, case, title, out)
+    _print(rows, wanted, as_float32, case, title, out)
 
 
 def _case(labels, classes, count, batch, validation, model) -> Case:
@@ -209,30 +211,63 @@ def _loop(case: Case, count: int, model: nn.Module | None = None) -> torch.Tenso
     return torch.stack(found)
 
 
-def _reference(case: Case, count: int, *, rounded: int | None = None) -> torch.Tensor:
+def _reference(case: Case, count: int, gates: list[torch.Tensor] | None = None) -> torch.Tensor:
     """(n, K) in float64, one sample and label at a time, at most ten labels.
 
-    With `rounded`, a seed, every layer's output is moved by at most half a unit in the last place of float32.
+    `gates` are, for every ReLU in the order of the pass, which of its units (n, …) are open; None: its own.
     """
-    model, found = copy.deepcopy(case.model).double(), []
-    if rounded is not None:
-        torch.manual_seed(rounded)
-        for layer in model.modules():
-            if not list(layer.children()):
-                layer.register_forward_hook(
-                    lambda _layer, _inputs, out: out * (1 + (2 * torch.rand_like(out) - 1) * 2.0**-24)
-                )
-    for label in range(min(10, case.classes)):
-        own = copy.copy(case)
-        own.labels = torch.full_like(case.labels, label)
-        found.append(_loop(own, count, model))
-    return torch.stack(found, 1)
+    model = copy.deepcopy(case.model).double()
+    return torch.stack(
+        [_one_label(case, model, count, label, gates) for label in range(min(10, case.classes))], 1
+    )
 
 
-def _rounding(case: Case, wanted: torch.Tensor, draws: int = 2) -> torch.Tensor:
-    """(n, K): largest relative change of the float64 values over some draws of rounding errors."""
-    found = [_reference(case, len(wanted), rounded=seed) for seed in range(draws)]
-    return torch.stack([((values - wanted) / wanted).abs() for values in found]).amax(0)
+def _one_label(
+    case: Case, model: nn.Module, count: int, label: int, gates: list[torch.Tensor] | None
+) -> torch.Tensor:
+    own = copy.copy(case)
+    own.labels = torch.full_like(case.labels, label)
+    if gates is None:
+        return _loop(own, count, model)
+    found = []
+    for row in range(count):
+        own.images, own.labels = case.images[row : row + 1], torch.full_like(case.labels[:1], label)
+        with _gated(model, [gate[row : row + 1] for gate in gates]):
+            found.append(_loop(own, 1, model))
+    return torch.cat(found)
+
+
+def _gates(case: Case, count: int) -> list[torch.Tensor]:
+    """Which units of every ReLU are open in float32, in the batches in which they are scored."""
+    found: list[list[torch.Tensor]] = []
+    for part in case.parts(count):
+        seen: list[torch.Tensor] = []
+        hooks = [
+            layer.register_forward_pre_hook(lambda _layer, inputs, seen=seen: seen.append(inputs[0] > 0))
+            for layer in case.model.modules()
+            if isinstance(layer, nn.ReLU)
+        ]
+        with torch.no_grad():
+            case.model(case.images[part])
+        for hook in hooks:
+            hook.remove()
+        found.append(seen)
+    return [torch.cat(parts) for parts in zip(*found, strict=True)]
+
+
+@contextmanager
+def _gated(model: nn.Module, gates: list[torch.Tensor]) -> Iterator[None]:
+    """A pass whose ReLUs are open where they are told to be."""
+    waiting = iter(gates)
+    layers = [layer for layer in model.modules() if isinstance(layer, nn.ReLU)]
+    forwards = [layer.forward for layer in layers]
+    for layer in layers:
+        layer.forward = lambda x: x * next(waiting)
+    try:
+        yield
+    finally:
+        for layer, forward in zip(layers, forwards, strict=True):
+            layer.forward = forward
 
 
 def _kronfluence(case: Case, count: int, repeats: int) -> Row:
@@ -320,25 +355,30 @@ class _Memory:
         self.peak -= self._before
 
 
-def _worst(row: Row, wanted: torch.Tensor, moved: torch.Tensor, labels: torch.Tensor) -> str:
-    """The largest relative difference, its sample and label, and what rounding alone does there."""
+def _relative(row: Row, wanted: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """(n, K) relative differences, NaN where a method has no value."""
     values = row.values[: len(wanted)].double()
     if values.dim() == 1:
-        own = labels[: len(values), None].clamp(max=wanted.shape[1] - 1)
-        relative = torch.full_like(wanted[: len(values)], torch.nan)
-        inside = labels[: len(values)] < wanted.shape[1]
-        gap = (
-            (values[:, None] - wanted[: len(values)].gather(1, own)) / wanted[: len(values)].gather(1, own)
-        ).abs()
-        relative.scatter_(1, own, torch.where(inside[:, None], gap, torch.nan))
-    else:
-        relative = ((values[:, : wanted.shape[1]] - wanted[: len(values)]) / wanted[: len(values)]).abs()
+        whole = torch.full_like(wanted[: len(values)], torch.nan)
+        own = labels[: len(values), None]
+        inside = own < wanted.shape[1]
+        filled = torch.where(inside, values[:, None], torch.nan)
+        values = whole.scatter_(1, own.clamp(max=wanted.shape[1] - 1), filled)
+    wanted = wanted[: len(values)]
+    return ((values[:, : wanted.shape[1]] - wanted) / wanted).abs()
+
+
+def _worst(row: Row, wanted: torch.Tensor, as_float32: torch.Tensor, labels: torch.Tensor) -> str:
+    """The largest relative difference, its sample and label, and what is left with float32's ReLUs."""
+    relative = _relative(row, wanted, labels)
     if not relative.isfinite().any():
         return ""
     place = int(relative.nan_to_num(-1, posinf=-1).argmax())
     sample, label = divmod(place, relative.shape[1])
+    left = _relative(row, as_float32, labels)
     return (
-        f"{relative[sample, label]:.1e} (sample {sample}, label {label}; rounding {moved[sample, label]:.1e})"
+        f"{relative[sample, label]:.1e} (sample {sample}, label {label}; {left[sample, label]:.1e} with "
+        f"float32's ReLUs, at most {left[left.isfinite()].max():.1e})"
     )
 
 
@@ -370,7 +410,7 @@ def _machine(device: str) -> str:
 
 
 def _print(
-    rows: list[Row], wanted: torch.Tensor, moved: torch.Tensor, case: Case, title: str, out: Path | None
+    rows: list[Row], wanted: torch.Tensor, as_float32: torch.Tensor, case: Case, title: str, out: Path | None
 ) -> None:
     base = rows[0].milliseconds
     titles = ("method", "ms per sample", "ratio", "peak MB", "largest rel. diff. to float64", "")
@@ -378,7 +418,7 @@ def _print(
     for name in titles:
         table.add_column(name)
     for row in rows:
-        shown = _worst(row, wanted, moved, case.labels)
+        shown = _worst(row, wanted, as_float32, case.labels)
         numbers = (f"{row.milliseconds:.1f}", f"{row.milliseconds / base:.2f}", f"{row.megabytes:.0f}")
         cells = (row.method, *numbers, shown, row.note)
         table.add_row(*cells)

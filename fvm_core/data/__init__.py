@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from fvm_core.data.cifar import read_cifar
+from fvm_core.data.conversion import PLAIN, Conversion
 from fvm_core.data.conversion_choice import converted
 from fvm_core.data.dataset import UNKNOWN, DatasetSpec, ImageDataset, ImageSource, Problem
 from fvm_core.data.delimited import read_delimited
@@ -14,6 +15,7 @@ from fvm_core.data.digits import read_digits
 from fvm_core.data.folder import read_folder
 from fvm_core.data.npz import read_npz
 from fvm_core.data.parquet import read_parquet
+from fvm_core.data.python_objects import read_object
 from fvm_core.data.subset import limited
 from fvm_core.data.tables import PARQUET, find_tables
 from fvm_core.errors import SaltflatError
@@ -35,7 +37,7 @@ _POSSIBLE = (
 
 
 def load_dataset(
-    source: str | Path,
+    source: str | Path | object,
     *,
     split: str = "train",
     label: str | None = None,
@@ -54,7 +56,9 @@ def load_dataset(
 
     Args:
         source: `digits`, `cifar10:FOLDER`, `cifar100:FOLDER`, or the path of a folder of class
-            folders, a `.csv`, `.tsv`, `.parquet` or `.npz` file, a folder or a pattern of Parquet files.
+            folders, a `.csv`, `.tsv`, `.parquet` or `.npz` file, a folder or a pattern of Parquet files. Or
+            what is open in Python: a `datasets.Dataset`, a torchvision dataset, a pandas DataFrame, arrays;
+            see `read_object`. A run of such data goes on from Python only.
         split: the part to take of a source that holds several: `train`, `val` or `test` for the one that
             means it, or its name.
         label: column (for CIFAR-N: key) of given labels; None finds the usual names.
@@ -73,6 +77,11 @@ def load_dataset(
     Raises:
         SaltflatError: what is wrong with the source, and what to do.
     """
+    if not isinstance(source, str | Path):
+        root = None if image_root is None else Path(image_root)
+        columns = {"label": label, "true_label": true_label, "image": image, "id": id, "image_root": root}
+        conversion = Conversion(window, background or PLAIN.background)
+        return converted(limited(read_object(source, **columns), limit, seed), conversion)
     spec = DatasetSpec(
         source=str(source),
         split=split,
