@@ -36,4 +36,10 @@ def absolute_source(source: str) -> str:
     kind, colon, folder = source.partition(":")
     if kind in IN_NAMES and folder:
         return f"{kind}{colon}{absolute(folder)}"
+    source = own_digits(source)
     return source if source == "digits" or not source else str(absolute(source))
+
+
+def own_digits(source: str) -> str:
+    """The whole path of somebody's own folder `digits`, which the demo of that name must not hide."""
+    return str(absolute(source)) if source == "digits" and absolute(source).exists() else source

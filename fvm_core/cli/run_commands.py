@@ -27,6 +27,7 @@ from fvm_core.config import (
 from fvm_core.data.conversion import BACKGROUNDS
 from fvm_core.errors import SaltflatError
 from fvm_core.estimators import registry
+from fvm_core.start_folder import own_digits
 from fvm_core.toml_file import read_toml
 from fvm_core.wording import duration, size
 from fvm_core.workspace import Workspace
@@ -299,7 +300,7 @@ def _settings(given: dict) -> RunConfig:
         if not isinstance(stored, dict):
             raise SaltflatError(f"{file}: Setting `{key}` is {stored!r}; write [{key}] above its settings.")
         option = key.split("_")[0]
-        source = stored.get("source") if given[option] is None else given[option]
+        source = stored.get("source") if given[option] is None else own_digits(given[option])
         if source is None:
             raise SaltflatError(f"Say where the images are: --{option} SPEC (or --config FILE).")
         if split == "train":

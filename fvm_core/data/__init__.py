@@ -19,6 +19,7 @@ from fvm_core.data.python_objects import read_object
 from fvm_core.data.subset import limited
 from fvm_core.data.tables import PARQUET, find_tables
 from fvm_core.errors import SaltflatError
+from fvm_core.start_folder import own_digits
 
 __all__ = [
     "UNKNOWN",
@@ -55,10 +56,10 @@ def load_dataset(
     """Open a dataset; images are decoded later, when they are asked for.
 
     Args:
-        source: `digits`, `cifar10:FOLDER`, `cifar100:FOLDER`, or the path of a folder of class
-            folders, a `.csv`, `.tsv`, `.parquet` or `.npz` file, a folder or a pattern of Parquet files. Or
-            what is open in Python: a `datasets.Dataset`, a torchvision dataset, a pandas DataFrame, arrays;
-            see `read_object`. A run of such data goes on from Python only.
+        source: `digits` (a folder of that name goes before), `cifar10:FOLDER`, `cifar100:FOLDER`, or the path
+            of a folder of class folders, a `.csv`, `.tsv`, `.parquet` or `.npz` file, a folder or a pattern
+            of Parquet files. Or what is open in Python: a `datasets.Dataset`, a torchvision dataset, a pandas
+            DataFrame, arrays; see `read_object`. A run of such data goes on from Python only.
         split: the part to take of a source that holds several: `train`, `val` or `test` for the one that
             means it, or its name.
         label: column (for CIFAR-N: key) of given labels; None finds the usual names.
@@ -83,7 +84,7 @@ def load_dataset(
         conversion = Conversion(window, background or PLAIN.background)
         return converted(limited(read_object(source, **columns), limit, seed), conversion)
     spec = DatasetSpec(
-        source=str(source),
+        source=own_digits(str(source)),
         split=split,
         label=label,
         true_label=true_label,
