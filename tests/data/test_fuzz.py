@@ -49,8 +49,10 @@ ODD_TEXTS = st.one_of(
     ),
     st.text(max_size=12),
 )
-PARTS = st.sampled_from(["train", "val", "test", "Testing", "", "x"])
-BYTES = st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), max_size=12)
+HEADER = st.sampled_from(["path", "label", "id", "none", ""])
+PARTS = st.sampled_from(["train", "train", "val", "val", "test", "Testing", "", "x"])
+BYTES = st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), max_size=4)
+CUT = st.one_of(st.just(0), st.integers(0, 400))
 
 
 def read(source, rows, **options):
@@ -87,7 +89,7 @@ def place(tmp_path_factory):
 @pytest.mark.parametrize("kind", ["csv", "tsv"])
 @given(
     rows=st.lists(st.tuples(ODD_TEXTS, ODD_TEXTS, ODD_TEXTS), min_size=1, max_size=ROWS),
-    options=st.fixed_dictionaries({}, optional={"label": ODD_TEXTS, "id": ODD_TEXTS, "split": PARTS}),
+    options=st.fixed_dictionaries({}, optional={"label": HEADER, "id": HEADER, "split": PARTS}),
 )
 @FUZZ
 def test_any_cells(place, kind, rows, options):
@@ -104,7 +106,7 @@ def test_any_cells(place, kind, rows, options):
     content=st.one_of(
         st.binary(max_size=80),
         st.text('path,label\t;"\r\n\0é ab01.png', max_size=80).map(str.encode),
-        st.builds(mutated, st.just(b"path,label\n0.png,a\n1.png,b\n"), BYTES, st.integers(0, 30)),
+        st.builds(mutated, st.just(b"path,label\n0.png,a\n1.png,b\n"), BYTES, CUT),
     )
 )
 @FUZZ
@@ -154,9 +156,20 @@ COLUMNS = st.one_of(
 )
 
 
+def mostly(good, odd):
+    return st.integers(0, 2).flatmap(lambda number: good if number else odd)
+
+
+GOOD_IMAGES = st.sampled_from(
+    [pa.array([encoded(picture(n)) for n in range(ROWS)]), pa.array(["0.png", "1", "gone.png"] * (ROWS // 3))]
+)
+GOOD_LABELS = st.sampled_from([pa.array(["a", "b", None] * (ROWS // 3)), pa.array([1, -1, 2] * (ROWS // 3))])
+
+
 @given(
     columns=st.fixed_dictionaries(
-        {"image": COLUMNS, "label": COLUMNS}, optional={"id": COLUMNS, "true_label": COLUMNS}
+        {"image": mostly(GOOD_IMAGES, COLUMNS), "label": mostly(GOOD_LABELS, COLUMNS)},
+        optional={"id": COLUMNS, "true_label": COLUMNS},
     ),
     group=st.integers(1, ROWS),
     split=PARTS,
@@ -171,7 +184,7 @@ def test_any_parquet_columns(place, columns, group, split):
     read(file, ROWS, split=split)
 
 
-@given(changes=BYTES, cut=st.integers(0, 400))
+@given(changes=BYTES, cut=CUT)
 @FUZZ
 def test_damaged_parquet(place, changes, cut):
     file = place / "damaged.parquet"
@@ -216,14 +229,24 @@ NAMES = (
 )
 
 
-@given(arrays=st.dictionaries(st.sampled_from(NAMES), ARRAYS, max_size=6), packed=st.booleans(), split=PARTS)
+GOOD = {"images": np.zeros((ROWS, 4, 4), np.uint8), "labels": np.arange(ROWS)}
+
+
+@given(
+    arrays=st.dictionaries(st.sampled_from(NAMES), ARRAYS, max_size=4),
+    good=st.booleans(),
+    packed=st.booleans(),
+    split=PARTS,
+)
 @FUZZ
-def test_any_arrays(place, arrays, packed, split):
+def test_any_arrays(place, arrays, good, packed, split):
+    arrays = {**(GOOD if good else {}), **arrays}
     (np.savez_compressed if packed else np.savez)(place / "t.npz", **arrays)
-    read(place / "t.npz", None, split=split)
+    images = arrays.get("images")
+    read(place / "t.npz", None if images is None else len(np.atleast_1d(images)), split=split)
 
 
-@given(changes=BYTES, cut=st.integers(0, 400), packed=st.booleans())
+@given(changes=BYTES, cut=CUT, packed=st.booleans())
 @FUZZ
 def test_damaged_archives(place, changes, cut, packed):
     file = place / "damaged.npz"
