@@ -5,7 +5,7 @@ Everything runs in one process on the same model, images and device: kronfluence
 this engine with the given label, peak memory above what was there before, and the largest relative
 difference to a float64 reference, with the sample where it is. Whether that is rounding is seen beside it: a
 ReLU whose input is nearly 0 is open in float32 and closed in float64, or the other way, and then what is
-left of the difference when the float64 reference takes the signs of a float32 pass over the same batch.
+left of the difference when the float64 reference takes the signs of that method's own pass.
 Writes the table as Markdown where asked to.
 """
 
@@ -76,6 +76,7 @@ class Row:
     megabytes: float
     values: torch.Tensor
     note: str = ""
+    run: Callable | None = None
 
 
 def main(
@@ -110,15 +111,14 @@ def main(
         agreement = spearmanr(found["g"].values.cpu(), found["b"].values.cpu()).statistic
         found["b"].note = f"Spearman with fp32 {agreement:.5f}"
     rows = list(found.values())
-    gates = _gates(case, REFERENCES)
-    wanted, as_float32 = _reference(case, REFERENCES), _reference(case, REFERENCES, gates)
+    wanted = _reference(case, REFERENCES)
     title = (
         f"{model} that learnt {labels}, K = {classes}, batch {batch}, {count} samples ({few} for the slow "
         f"methods), its prediction is the given label on {_accuracy(case):.0f} %. {_machine(device)}"
     )
     if device != "cpu":
         title += _ceiling(case, rows[0].milliseconds)
-    _print(rows, wanted, as_float32, case, title, out)
+    _print(rows, wanted, case, title, out)
 
 
 def _case(labels, classes, count, batch, validation, model) -> Case:
@@ -237,22 +237,36 @@ def _one_label(
     return torch.cat(found)
 
 
-def _gates(case: Case, count: int) -> list[torch.Tensor]:
-    """Which units of every ReLU are open in float32, in the batches in which they are scored."""
-    found: list[list[torch.Tensor]] = []
-    for part in case.parts(count):
-        seen: list[torch.Tensor] = []
-        hooks = [
-            layer.register_forward_pre_hook(lambda _layer, inputs, seen=seen: seen.append(inputs[0] > 0))
-            for layer in case.model.modules()
-            if isinstance(layer, nn.ReLU)
-        ]
-        with torch.no_grad():
-            case.model(case.images[part])
-        for hook in hooks:
-            hook.remove()
-        found.append(seen)
-    return [torch.cat(parts) for parts in zip(*found, strict=True)]
+def _gates(case: Case, run: Callable, count: int) -> list[torch.Tensor] | None:
+    """Which units of every ReLU are open in a method's first pass over each batch; None under vmap."""
+    layers = [layer for layer in case.model.modules() if isinstance(layer, nn.ReLU)]
+    seen: list[torch.Tensor] = []
+    hooks = [
+        layer.register_forward_pre_hook(lambda _layer, inputs: seen.append(inputs[0] > 0)) for layer in layers
+    ]
+    run(case, count)
+    for hook in hooks:
+        hook.remove()
+    if any(torch._C._functorch.is_functorch_wrapped_tensor(gate) for gate in seen):
+        return None
+    calls = len(_calls(case, layers))
+    passes, rows = [], 0
+    for start in range(0, len(seen), calls):
+        if rows < count:
+            passes.append(seen[start : start + calls])
+            rows += len(seen[start])
+    return [torch.cat(parts)[:count] for parts in zip(*passes, strict=True)]
+
+
+def _calls(case: Case, layers: list[nn.ReLU]) -> list[None]:
+    """One entry for each ReLU of a pass; a module may be called several times."""
+    found: list[None] = []
+    hooks = [layer.register_forward_pre_hook(lambda _layer, _inputs: found.append(None)) for layer in layers]
+    with torch.no_grad():
+        case.model(case.images[:1])
+    for hook in hooks:
+        hook.remove()
+    return found
 
 
 @contextmanager
@@ -319,7 +333,7 @@ def _timed(case: Case, method: str, run, count: int, repeats: int) -> Row:
         peak = max(peak, memory.peak)
     values, note = found if isinstance(found, tuple) else (found, "")
     print(f"{method}: {min(seconds) / count * 1e3:.1f} ms {note}", flush=True)
-    return Row(method, min(seconds) / count * 1e3, peak / 2**20, values, note)
+    return Row(method, min(seconds) / count * 1e3, peak / 2**20, values, note, run)
 
 
 class _Memory:
@@ -368,18 +382,20 @@ def _relative(row: Row, wanted: torch.Tensor, labels: torch.Tensor) -> torch.Ten
     return ((values[:, : wanted.shape[1]] - wanted) / wanted).abs()
 
 
-def _worst(row: Row, wanted: torch.Tensor, as_float32: torch.Tensor, labels: torch.Tensor) -> str:
-    """The largest relative difference, its sample and label, and what is left with float32's ReLUs."""
-    relative = _relative(row, wanted, labels)
+def _worst(row: Row, wanted: torch.Tensor, case: Case) -> str:
+    """The largest relative difference, its sample and label, and what is left with the method's own ReLUs."""
+    relative = _relative(row, wanted, case.labels)
     if not relative.isfinite().any():
         return ""
     place = int(relative.nan_to_num(-1, posinf=-1).argmax())
     sample, label = divmod(place, relative.shape[1])
-    left = _relative(row, as_float32, labels)
-    return (
-        f"{relative[sample, label]:.1e} (sample {sample}, label {label}; {left[sample, label]:.1e} with "
-        f"float32's ReLUs, at most {left[left.isfinite()].max():.1e})"
-    )
+    text = f"{relative[sample, label]:.1e} (sample {sample}, label {label})"
+    gates = None if row.run is None else _gates(case, row.run, len(wanted))
+    if gates is None:
+        return text
+    left = _relative(row, _reference(case, len(wanted), gates), case.labels)
+    most = left[left.isfinite()].max()
+    return f"{text}; {left[sample, label]:.1e} with its ReLUs, then at most {most:.1e}"
 
 
 @torch.no_grad()
@@ -409,16 +425,14 @@ def _machine(device: str) -> str:
     return f"torch {torch.__version__}, {name}."
 
 
-def _print(
-    rows: list[Row], wanted: torch.Tensor, as_float32: torch.Tensor, case: Case, title: str, out: Path | None
-) -> None:
+def _print(rows: list[Row], wanted: torch.Tensor, case: Case, title: str, out: Path | None) -> None:
     base = rows[0].milliseconds
     titles = ("method", "ms per sample", "ratio", "peak MB", "largest rel. diff. to float64", "")
     table, lines = Table(title=title), [f"\n{title}\n", f"| {' | '.join(titles)} |", "|---" * 6 + "|"]
     for name in titles:
         table.add_column(name)
     for row in rows:
-        shown = _worst(row, wanted, as_float32, case.labels)
+        shown = _worst(row, wanted, case)
         numbers = (f"{row.milliseconds:.1f}", f"{row.milliseconds / base:.2f}", f"{row.megabytes:.0f}")
         cells = (row.method, *numbers, shown, row.note)
         table.add_row(*cells)

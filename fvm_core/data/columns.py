@@ -58,8 +58,6 @@ def find_columns(
     for name in asked:
         if name not in names:
             raise SaltflatError(f"{where} has no column {name!r}. Its columns are {_all(names)}.")
-        if list(names).count(name) > 1:
-            raise SaltflatError(f"{where} has more than one column {name!r}. Rename all but one.")
     free = [name for name in names if name not in asked]
     if image is None:
         image = _image_column(free, where)
@@ -70,6 +68,9 @@ def find_columns(
         id = next((name for name in free if _same(name, ID_NAME)), None)
     if label is None:
         label = _label_column([name for name in free if name not in (true_label, id)], where)
+    for name in filter(None, (label, image, true_label, id)):
+        if list(names).count(name) > 1:
+            raise SaltflatError(f"{where} has more than one column {name!r}. Rename all but one.")
     return Columns(label=label, image=image, true_label=true_label, id=id)
 
 

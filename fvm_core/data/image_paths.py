@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +22,7 @@ _ASKED_SINGLY = 64
 _MOST_ENTRIES = 5_000_000
 """Files and folders that are looked through for names, at most."""
 _SHOWN = 3
-MOVED, NAME = "last parts", "name"
+ALIKE, MOVED, NAME = "other case or ending", "last parts", "name"
 _LONGEST = 200
 
 
@@ -60,7 +60,8 @@ def locate(columns: Sequence[PathColumn], image_root: Path | None) -> tuple[list
     folder; its readings on this machine (see `written_paths.read`); its last parts; all of these without
     regard to case and with the endings of images; and at last the file's name alone, anywhere below
     `image_root` or else the table's folder, where one walk notes all names that are wanted. Where several
-    files fit, or files that differ in the table would be the same one, none is taken.
+    files fit, or files that differ in the table would be the same one, none is taken. A file that is missing
+    in a folder where others are as they are written is missing, and not looked for elsewhere.
 
     Args:
         columns: N rows in all.
@@ -78,7 +79,7 @@ def locate(columns: Sequence[PathColumn], image_root: Path | None) -> tuple[list
     places = [search.as_written(k, text) for k, text in rows]
     waiting = list(dict.fromkeys(row for row, place in zip(rows, places, strict=True) if place is None))
     if waiting:
-        search.look_for(waiting)
+        search.look_for(waiting, {row: place for row, place in zip(rows, places, strict=True) if place})
         for number, place in enumerate(places):
             if place is None and (found := search.found.get(rows[number])):
                 places[number] = found.path
@@ -94,7 +95,7 @@ def locate(columns: Sequence[PathColumn], image_root: Path | None) -> tuple[list
 
 @dataclass(frozen=True)
 class _Found:
-    """A file, and whether it was found by the last parts of its path or by its name alone."""
+    """A file, and by what it was guessed; nothing where it is the written path in this machine's spelling."""
 
     path: str
     by: str = ""
@@ -129,8 +130,14 @@ class _Search:
         """The whole path that a text stands for."""
         return str(self.bases[k][0] / text) if text else ""
 
-    def look_for(self, keys: Sequence[tuple[int, str]]) -> None:
-        """Fill `found` and `unclear` with what can be said of texts that are no path as they are."""
+    def look_for(self, keys: Sequence[tuple[int, str]], there: Mapping[tuple[int, str], str]) -> None:
+        """Fill `found` and `unclear` with what can be said of texts that are no path as they are.
+
+        Args:
+            keys: the texts, each with the number of its table.
+            there: the files of the other texts.
+        """
+        whole = {(k, text.rpartition("/")[0]) for k, text in there if "/" in text}
         readings: dict[tuple[int, str], WrittenPath] = {}
         known: dict[tuple[int, str], tuple[_Folder, str]] = {}
         left = []
@@ -147,10 +154,10 @@ class _Search:
                 found = self.found[key]
                 if os.path.basename(found.path) == name:  # noqa: PTH119 (a million rows)
                     known[k, head] = self._folder(os.path.dirname(found.path)), found.by  # noqa: PTH120
-            elif key not in self.unclear:
+            elif key not in self.unclear and (k, text.rpartition("/")[0]) not in whole:
                 left.append(key)
         self._by_name({key: readings[key].names for key in left})
-        self._refuse_shared()
+        self._refuse_shared(there)
 
     def _by_path(self, key: tuple[int, str], reading: WrittenPath) -> bool:
         k, text = key
@@ -158,7 +165,7 @@ class _Search:
             if path := next(filter(None, (self._file(k, path) for path in paths)), None):
                 self.found[key] = _Found(path, by)
                 return True
-        for paths, by in (((text, *reading.same), ""), (reading.moved, MOVED)):
+        for paths, by in (((text, *reading.same), ALIKE), (reading.moved, MOVED)):
             alike = next(filter(None, (self._alike(k, path) for path in paths)), [])
             if len(alike) == 1:
                 self.found[key] = _Found(alike[0], by)
@@ -187,17 +194,18 @@ class _Search:
             elif fits:
                 self.unclear[key] = _either(fits)
 
-    def _refuse_shared(self) -> None:
+    def _refuse_shared(self, there: Mapping[tuple[int, str], str]) -> None:
         """Paths that differ in the table are different images: none of them is guessed to be the same."""
+        taken = {path: text for (_k, text), path in there.items()}
         guessed: dict[str, dict[str, list[tuple[int, str]]]] = defaultdict(lambda: defaultdict(list))
         for key, found in self.found.items():
             if found.by:
                 spelled = written_paths.read(key[1]).same
                 guessed[found.path][spelled[0] if spelled else key[1]].append(key)
         for path, texts in guessed.items():
-            if len(texts) == 1:
+            first, second = [*([taken[path]] if path in taken else []), *texts, ""][:2]
+            if not second:
                 continue
-            first, second = list(texts)[:2]
             for text, keys in texts.items():
                 for key in keys:
                     del self.found[key]

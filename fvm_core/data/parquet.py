@@ -15,7 +15,7 @@ from fvm_core.data.columns import Columns, find_columns
 from fvm_core.data.dataset import ImageDataset, ImageSource, Problem, missing_labels
 from fvm_core.data.image_paths import PathColumn, locate
 from fvm_core.data.labels import Labels, from_floats, from_numbers, from_texts, joined, merge, said_missing
-from fvm_core.data.row_groups import ParquetColumn
+from fvm_core.data.row_groups import DAMAGED, ParquetColumn
 from fvm_core.data.sources import EncodedImages, FileImages
 from fvm_core.errors import SaltflatError
 
@@ -53,7 +53,7 @@ def read_parquet(
         try:
             tables.append(_read(file.resolve(), asked))
             asked = asdict(tables[0].columns)  # the others have the same
-        except (pa.ArrowException, OSError) as error:
+        except DAMAGED as error:
             raise SaltflatError(f"{file} can't be read as Parquet: {error}") from error
     given = joined([table.given for table in tables])
     true = None
@@ -64,7 +64,7 @@ def read_parquet(
         raise SaltflatError(f"{tables[0].file} has no rows.")
     try:
         images, paths, notices = _images(tables, image_root)
-    except (pa.ArrowException, OSError) as error:
+    except DAMAGED as error:
         raise SaltflatError(f"{tables[0].file} can't be read as Parquet: {error}") from error
     ids = None if tables[0].ids is None else [text for table in tables for text in table.ids or ()]
     return ImageDataset(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -16,11 +16,14 @@ from fvm_core.data.parallel import ProgressCallback
 from fvm_core.data.quality import cut_off, quality_problems
 from fvm_core.data.scan import Scanned, scan_images
 from fvm_core.data.wording import count, listing
+from fvm_core.errors import UnreadableImage
 
 MIN_ROWS = {"train": 10, "val": 2}
 """Labelled, readable rows without which a run makes no sense."""
 
 _NAMED = 3
+"""Rows that a text names with what is wrong with them."""
+
 _ORDER = {"error": 0, "warning": 1, "notice": 2}
 _WORDS = {"train": "training", "val": "validation"}
 
@@ -59,7 +62,7 @@ def find_problems(
     for where, dataset in datasets.items():
         scan = scans[where]
         problems += [replace(p, where=where) for p in dataset.problems if p.kind != MISSING_LABEL]
-        problems += _unreadable(scan, where)
+        problems += _unreadable(dataset, scan, where)
         problems += missing_labels(dataset.given, where)
         problems += _duplicate_ids(dataset, where)
         if scan is not None:
@@ -104,18 +107,43 @@ def _shifted(progress: ProgressCallback, before: int, total: int) -> ProgressCal
     return lambda done, _: progress(before + done, total)
 
 
-def _unreadable(scan: Scanned | None, where: str) -> list[Problem]:
+def reasons(dataset: ImageDataset, rows: Sequence[int], known: Mapping[int, str] | None = None) -> str:
+    """Why the first of some rows can't be read: row, id and what is wrong with each.
+
+    Args:
+        dataset: the rows' dataset.
+        rows: row numbers; those whose reason is not known are read once more.
+        known: reasons by row, as a scan has found them.
+    """
+    told = []
+    for row in rows[:_NAMED]:
+        if known and known.get(row):
+            told.append(f"{_row(dataset, row)}: {known[row].rstrip('.')}")
+            continue
+        try:
+            dataset.images.image(row, smallest=1)
+        except UnreadableImage as error:
+            told.append(f"{_row(dataset, row)}: {str(error).rstrip('.')}")
+    return "; ".join(told) + "." if told else ""
+
+
+def _row(dataset: ImageDataset, row: int) -> str:
+    return f"row {row + 1:,} ({dataset.ids[row]})"
+
+
+def _unreadable(dataset: ImageDataset, scan: Scanned | None, where: str) -> list[Problem]:
     rows = () if scan is None else _rows(~scan.readable)
     if not rows:
         return []
     fate = "gets no score" if len(rows) == 1 else "get no score"
-    text = f"{count(len(rows), f'{_WORDS[where]} image')} can't be read and {fate}. You can go on without."
+    text = f"{count(len(rows), f'{_WORDS[where]} image')} can't be read and {fate}. You can go on without. "
     notes = tuple(scan.reasons.get(row, "") for row in rows)
-    named = [note for note in notes if note][:_NAMED]
-    if named:
-        first = "The first" if len(named) < len(rows) else "Why"
-        text += f" {first}: {' '.join(named)}"
-    return [Problem("unreadable_image", text, rows, where, notes=notes if named else ())]
+    text = (text + _capital(reasons(dataset, rows, scan.reasons))).rstrip()
+    return [Problem("unreadable_image", text, rows, where, notes=notes if any(notes) else ())]
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _duplicate_ids(dataset: ImageDataset, where: str) -> list[Problem]:
@@ -146,13 +174,31 @@ def _too_few(dataset: ImageDataset, scan: Scanned | None, where: str) -> list[Pr
     problems = []
     if number < least:
         have = f"{count(number, f'usable {_WORDS[where]} image')}; at least {least} are needed."
-        problems.append(Problem("too_few_rows", f"You have {have}", (), where, "error"))
+        text = f"You have {have}{_unusable(dataset, scan)}"
+        problems.append(Problem("too_few_rows", text, (), where, "error"))
     used = np.unique(dataset.given[usable])
     if where == "train" and len(used) < 2:
-        have = f"All training images have the label {dataset.classes[used[0]]}" if len(used) else "No labels"
-        text = f"{have}; at least 2 classes are needed."
+        if len(used):
+            have = f"All usable training images have the label {dataset.classes[used[0]]}"
+        else:
+            have = "No training image can be used with a label"
+        text = f"{have}; at least 2 classes are needed.{_unusable(dataset, scan)}"
         problems.append(Problem("too_few_classes", text, (), where, "error"))
     return problems
+
+
+def _unusable(dataset: ImageDataset, scan: Scanned | None) -> str:
+    """Which rows have no label and which images can't be read, the first of both named."""
+    text = ""
+    unlabelled = _rows(dataset.given == UNKNOWN)
+    if unlabelled:
+        names = listing([_row(dataset, row) for row in unlabelled], _NAMED)
+        text += f" Without a label: {names}."
+    unreadable = () if scan is None else _rows(~scan.readable)
+    if unreadable:
+        why = reasons(dataset, unreadable, None if scan is None else scan.reasons)
+        text += f" Not readable are {len(unreadable):,} of {len(dataset):,}: {why}"
+    return text
 
 
 def _empty_classes(train: ImageDataset, val: ImageDataset | None) -> list[Problem]:

@@ -16,6 +16,9 @@ import pyarrow.parquet as pq
 from fvm_core.data.sources import file_stamp
 from fvm_core.errors import SaltflatError, UnreadableImage
 
+DAMAGED = (pa.ArrowException, OSError, ValueError)
+"""What pyarrow raises for damaged files, seen by feeding it noise; ValueError where names are no UTF-8."""
+
 _ROWS_AT_A_TIME = 1024  # keeps every piece of a binary column far below Arrow's limit of 2 GiB
 _LEAST_KEPT = 2  # rows that follow each other across the end of a group don't read it anew
 _MEMORY_SHARE = 4
@@ -35,7 +38,7 @@ class ParquetColumn:
             free, and at least 256 MB.
 
     Raises:
-        pa.ArrowException, OSError: a file can't be read as Parquet.
+        one of `DAMAGED`: a file can't be read as Parquet.
     """
 
     def __init__(self, files: Sequence[Path], column: str, budget_bytes: int | None = None) -> None:
@@ -80,7 +83,7 @@ class ParquetColumn:
                     pieces = self._pieces(table, group, rows=64)
                     if any(piece.null_count < len(piece) for piece in pieces):
                         return True
-        except (pa.ArrowException, OSError):
+        except DAMAGED:
             return True
         return False
 
@@ -124,7 +127,7 @@ class ParquetColumn:
         try:
             with pq.ParquetFile(file, metadata=self._known(place)) as table:
                 return pa.chunked_array(list(self._pieces(table, group, _ROWS_AT_A_TIME)))
-        except (pa.ArrowException, OSError) as error:
+        except DAMAGED as error:
             return str(error) or type(error).__name__
 
     def _known(self, place: int) -> pq.FileMetaData:

@@ -8,7 +8,7 @@ import numpy as np
 
 from fvm_core.config import RunConfig
 from fvm_core.data.dataset import DatasetSpec, ImageDataset
-from fvm_core.data.problems import align_classes, find_problems
+from fvm_core.data.problems import align_classes, find_problems, reasons
 from fvm_core.device import resolve
 from fvm_core.errors import SaltflatError, UnreadableImage
 from fvm_core.estimators import Estimator, registry
@@ -67,15 +67,16 @@ def _whole(spec: DatasetSpec, dataset: ImageDataset) -> DatasetSpec:
 
 def _try_images(words: str, dataset: ImageDataset) -> None:
     """Some of the images have to be readable; the others are looked at in the stage `prepare`."""
-    fault = None
-    for row in np.unique(np.linspace(0, len(dataset) - 1, min(_TRIED, len(dataset))).astype(int)):
+    tried = np.unique(np.linspace(0, len(dataset) - 1, min(_TRIED, len(dataset))).astype(int)).tolist()
+    for row in tried:
         try:
-            dataset.images.image(int(row), smallest=1)
+            dataset.images.image(row, smallest=1)
             return
-        except UnreadableImage as error:
-            fault = fault or error
+        except UnreadableImage:
+            continue
     raise SaltflatError(
-        f"None of {min(_TRIED, len(dataset))} {words} images that were tried can be read. The first: {fault}"
+        f"None of {len(tried)} {words} images that were tried can be read. The first are "
+        f"{reasons(dataset, tried)}"
     )
 
 

@@ -48,3 +48,9 @@ def test_errors_list_the_columns(names, asked, text):
 def test_names_that_public_tables_have(name):
     assert find_columns(["label", name, "age"], "t").image == name
     assert find_columns(["label", name, "path"], "t").image == "path"
+
+
+@pytest.mark.parametrize("name", ["image", "id", "true_label"])
+def test_a_column_that_is_there_twice_is_told_also_where_it_was_found(name):
+    with pytest.raises(SaltflatError, match=f"t has more than one column '{name}'"):
+        find_columns(["image", "label", "id", "true_label", name], "t")

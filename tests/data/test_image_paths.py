@@ -190,6 +190,27 @@ def test_what_is_not_clear_is_told_and_not_guessed(tmp_path, files, texts, words
         load_dataset(_csv(tmp_path, texts))
 
 
+@pytest.mark.parametrize(
+    "text", ["/1/i/a.png", "C:\\i\\a.png", "a.png", "x/a.png", "http://h/a.png", "i/A.png"]
+)
+def test_a_file_that_a_row_names_is_not_guessed_for_another(tmp_path, text):
+    write(tmp_path / "i" / "a.png")
+    data = load_dataset(_csv(tmp_path, [text, "i/a.png"]))
+    assert data.images.paths[1] == str(tmp_path / "i" / "a.png") != data.images.paths[0]
+    message = {problem.kind: problem.message for problem in data.problems}["ambiguous_path"]
+    assert f"Row 1: {text} may be {tmp_path}/i/a.png, as may i/a.png" in message
+    with pytest.raises(UnreadableImage, match="doesn't exist"):
+        data.images.image(0)
+
+
+def test_what_is_missing_beside_others_is_not_looked_for_elsewhere(tmp_path):
+    for name in ("cat/1.png", "dog/2.png"):
+        write(tmp_path / name)
+    data = load_dataset(_csv(tmp_path, ["cat/1.png", "cat/2.png"]))
+    assert data.images.paths == [str(tmp_path / "cat" / name) for name in ("1.png", "2.png")]
+    assert data.problems == []
+
+
 def test_the_exact_name_wins_over_other_cases(tmp_path):
     for name in ("d/a.png", "d/A.png", "e/x.png"):
         write(tmp_path / name)

@@ -10,6 +10,7 @@ import pytest
 
 from fvm_core.data import UNKNOWN, load_dataset
 from fvm_core.data.row_groups import ParquetColumn
+from fvm_core.data.table_columns import column_names
 from fvm_core.errors import SaltflatError, UnreadableImage
 
 from .images import encoded, picture, write
@@ -253,3 +254,11 @@ def test_ids_that_are_no_texts_name_their_column(tmp_path):
         SaltflatError, match=r"Column 'id' of t\.parquet has type list.*another column of ids"
     ):
         load_dataset(save(tmp_path / "t.parquet", **columns))
+
+
+def test_names_that_are_no_text_are_damage(tmp_path):
+    file = save(tmp_path / "t.parquet", image=pa.array(BLOBS), label=list("abab"))
+    file.write_bytes(file.read_bytes().replace(b"label", b"l\x80bel"))
+    with pytest.raises(SaltflatError, match=r"t\.parquet can't be read as Parquet"):
+        load_dataset(file)
+    assert column_names(str(file)) == []

@@ -82,16 +82,20 @@ def test_unreadable_images_with_and_without_thumbnails(tmp_path):
         "train_thumbnails": Thumbnails.build(train, tmp_path / "train"),
         "val_thumbnails": Thumbnails.build(val, tmp_path / "val"),
     }
+    read = []
     for dataset in (train, val):
-        dataset.images.image = dataset.images.content = None  # reading one more would fail
+        image = dataset.images.image
+        dataset.images.image = lambda row, smallest, image=image: read.append(row) or image(row, smallest)
     assert find_problems(train, val, **small) == plain
     assert find_problems(train, val, deep=False, **small) == plain
     assert find_problems(train, val, deep=False) == []
-    assert plain[0].message == (
-        "2 training images can't be read and get no score. You can go on without. Why: Row 4 of t.parquet has no "
-        "image. Row 8 of t.parquet isn't an image in a known format (JPEG, PNG, …)."
-    )
+    assert read == []  # why they can't be read was noted
     assert plain[0].notes[0] == "Row 4 of t.parquet has no image."
+    assert plain[0].message == (
+        "2 training images can't be read and get no score. You can go on without. "
+        "Row 4 (e3): Row 4 of t.parquet has no image; row 8 (e7): Row 8 of t.parquet isn't an image in a known "
+        "format (JPEG, PNG, …)."
+    )
 
 
 def test_unreadable_images_are_not_called_equal():
@@ -102,13 +106,17 @@ def test_unreadable_images_are_not_called_equal():
 @pytest.mark.parametrize(
     ("labels", "expected"),
     [
-        ([0] * 12, [("too_few_classes", "All training images have the label a; at least 2")]),
+        ([0] * 12, [("too_few_classes", "All usable training images have the label a; at least 2")]),
         ([0, 1] * 4, [("too_few_rows", "You have 8 usable training images; at least 10 are needed.")]),
         (
             [UNKNOWN] * 12,
             [
                 ("too_few_rows", "You have 0 usable training images"),
-                ("too_few_classes", "No labels; at least 2"),
+                (
+                    "too_few_classes",
+                    "No training image can be used with a label; at least 2 classes are needed. Without a label: "
+                    "row 1 (r0), row 2 (r1), row 3 (r2) and 9 more.",
+                ),
             ],
         ),
     ],
@@ -141,3 +149,23 @@ def test_classes_are_aligned_by_name():
     assert new_train.given.tolist() == [0, 1, UNKNOWN]
     assert new_val.given.tolist() == [2, 1, 0]
     assert new_val.true.tolist() == [0, 1, UNKNOWN]
+
+
+@pytest.mark.parametrize("kind", ["files", "bytes"])
+def test_the_first_three_that_cannot_be_read_are_named_with_reasons(tmp_path, kind):
+    blobs = [b"", b"not an image", encoded(picture(0))[:60], b"", *[b"more"] * 8]
+    if kind == "files":
+        for row, blob in enumerate(blobs):
+            (tmp_path / f"{row}.png").write_bytes(blob)
+        rows = "".join(f"{row}.png,{row % 2}\n" for row in range(len(blobs)))
+        (tmp_path / "t.csv").write_text("path,label\n" + rows)
+        data = load_dataset(tmp_path / "t.csv")
+    else:
+        data = encoded_dataset(blobs)
+    found = [problem for problem in find_problems(data) if problem.severity == "error"]
+    assert [problem.kind for problem in found] == ["too_few_rows", "too_few_classes"]
+    for problem in found:
+        assert "Not readable are 12 of 12: row 1 (" in problem.message
+        for words in ("is empty (0 bytes); row 2 (", "isn't an image in a known", "row 3 (", "is damaged"):
+            assert words in problem.message
+        assert "row 4" not in problem.message
