@@ -141,8 +141,8 @@ def _source(part: Part, kind: str) -> str:
             key=f"{part.key}-path",
             bind="query-params",
             placeholder=part.placeholder,
-            help="A folder with one folder of images for each class, a .csv or .tsv with paths and labels, "
-            "a .parquet, a folder or a pattern (train-*.parquet) of several, a .npz, or cifar10:FOLDER, "
+            help="A folder with one folder of images for each class, a .csv, .tsv or .jsonl with paths and "
+            "labels, a .parquet, a folder or a pattern (train-*.parquet) of several, a .npz, or cifar10:FOLDER, "
             "cifar100:FOLDER. A relative path begins in the folder in which the app was started.",
         )
     file = st.file_uploader(
@@ -203,7 +203,7 @@ def _columns(part: Part, kind: str, source: str) -> dict[str, str]:
             )
             if chosen is not None:
                 found[name] = chosen
-        uploaded = kind == UPLOAD and source.lower().endswith((".csv", ".tsv"))
+        uploaded = kind == UPLOAD and source.lower().endswith((".csv", ".tsv", ".jsonl"))
         if not uploaded:
             found |= _image_root(part, source)
     if uploaded:  # nothing lies beside a table that was uploaded: what is asked next stands open

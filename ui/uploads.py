@@ -23,11 +23,11 @@ from fvm_core.data.wording import count, listing
 from fvm_core.errors import SaltflatError
 from fvm_core.wording import size
 
-TABLES = (".csv", ".tsv", ".parquet")
+TABLES = (".csv", ".tsv", ".jsonl", ".parquet")
 """Tables that a zip may hold beside images."""
 LONGEST = 255
 """Bytes of a file's name on the usual file systems."""
-TYPES = ["csv", "tsv", "parquet", "npz", "zip"]
+TYPES = ["csv", "tsv", "jsonl", "parquet", "npz", "zip"]
 MOST_UNPACKED = 4_000_000_000
 """Bytes that a file may grow to; a small one can claim to hold a disk full."""
 MOST_TIMES = 100

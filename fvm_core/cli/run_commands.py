@@ -38,7 +38,7 @@ Source = Annotated[
         metavar="SPEC",
         show_default="that of --config",
         help="`digits`, `cifar10:ROOT`, `cifar100:ROOT`, or a path: folder of class folders, .csv, .tsv, "
-        ".parquet, .npz, or a folder or pattern ('train-*.parquet') of tables.",
+        ".jsonl, .parquet, .npz, or a folder or pattern ('train-*.parquet') of tables.",
     ),
 ]
 

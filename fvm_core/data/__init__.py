@@ -33,7 +33,8 @@ __all__ = [
 
 _POSSIBLE = (
     "Possible are: digits, cifar10:FOLDER, cifar100:FOLDER, a folder with one folder of images for each "
-    "class, a folder or a pattern (train-*.parquet) of Parquet files, or a .csv, .tsv, .parquet or .npz file."
+    "class, a folder or a pattern (train-*.parquet) of Parquet files, or a .csv, .tsv, .jsonl, "
+    ".parquet or .npz file."
 )
 
 
@@ -57,9 +58,9 @@ def load_dataset(
 
     Args:
         source: `digits` (a folder of that name goes before), `cifar10:FOLDER`, `cifar100:FOLDER`, or the path
-            of a folder of class folders, a `.csv`, `.tsv`, `.parquet` or `.npz` file, a folder or a pattern
-            of Parquet files. Or what is open in Python: a `datasets.Dataset`, a torchvision dataset, a pandas
-            DataFrame, arrays; see `read_object`. A run of such data goes on from Python only.
+            of a folder of class folders, a `.csv`, `.tsv`, `.jsonl`, `.parquet` or `.npz` file, a folder or a
+            pattern of Parquet files. Or what is open in Python: a `datasets.Dataset`, a torchvision dataset,
+            a pandas DataFrame, arrays; see `read_object`. A run of such data goes on from Python only.
         split: the part to take of a source that holds several: `train`, `val` or `test` for the one that
             means it, or its name.
         label: column (for CIFAR-N: key) of given labels; None finds the usual names.

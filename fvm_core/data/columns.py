@@ -6,6 +6,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from fvm_core.data import exported
+from fvm_core.data.exported import is_export
 from fvm_core.data.wording import listing
 from fvm_core.errors import SaltflatError
 
@@ -23,12 +25,16 @@ _LABEL_WORD = re.compile(r"label|class|category|target", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Columns:
-    """Column names as the table writes them; None where there is no such column."""
+    """Column names as the table writes them; None where there is no such column.
+
+    `status` is there in exports of a review whose clean labels are read.
+    """
 
     label: str
     image: str
     true_label: str | None
     id: str | None
+    status: str | None = None
 
 
 def find_columns(
@@ -45,7 +51,7 @@ def find_columns(
     Args:
         names: the table's columns.
         where: the table's name, for error texts.
-        label: column of given labels.
+        label: column of given labels; None finds the usual names, and `clean_label` in exports of a review.
         true_label: column of true labels.
         image: column of images or paths.
         id: column of ids.
@@ -66,12 +72,21 @@ def find_columns(
         true_label = next((name for name in free if _same(name, TRUE_LABEL_NAME)), None)
     if id is None:
         id = next((name for name in free if _same(name, ID_NAME)), None)
+    status = None
+    if label is None and is_export(names):
+        label, status = exported.LABEL, exported.STATUS
     if label is None:
         label = _label_column([name for name in free if name not in (true_label, id)], where)
-    for name in filter(None, (label, image, true_label, id)):
+    for name in filter(None, (label, image, true_label, id, status)):
         if list(names).count(name) > 1:
             raise SaltflatError(f"{where} has more than one column {name!r}. Rename all but one.")
-    return Columns(label=label, image=image, true_label=true_label, id=id)
+    return Columns(label=label, image=image, true_label=true_label, id=id, status=status)
+
+
+def asked_of(columns: Columns) -> dict[str, str | None]:
+    """The arguments of `find_columns` with which a further file of the same table is read alike."""
+    label = None if columns.status is not None else columns.label
+    return {"label": label, "true_label": columns.true_label, "image": columns.image, "id": columns.id}
 
 
 def _image_column(names: Sequence[str], where: str) -> str:

@@ -81,7 +81,7 @@ class DatasetSpec:
 
     Attributes:
         source: `digits`, `cifar10:ROOT`, `cifar100:ROOT`, or the path of a folder of class folders,
-            `.csv`/`.tsv`, `.parquet` or `.npz`, or a folder or a pattern of tables.
+            `.csv`/`.tsv`/`.jsonl`, `.parquet` or `.npz`, or a folder or a pattern of tables.
         split: which part to take of a source that holds several: `train`, `val` or `test` for the one that
             means it, or its name.
         label / true_label / image / id: column names; None means: find the usual ones.

@@ -1,18 +1,21 @@
-"""CSV or TSV files with a column of image paths and a column of labels."""
+"""CSV, TSV or JSON lines files with a column of image paths and a column of labels."""
 
 from __future__ import annotations
 
 import csv
 import io
+import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
-from fvm_core.data.columns import Columns, find_columns
-from fvm_core.data.dataset import ImageDataset, missing_labels
+from fvm_core.data.columns import Columns, asked_of, find_columns
+from fvm_core.data.dataset import ImageDataset, Problem, missing_labels
+from fvm_core.data.exported import without_excluded
 from fvm_core.data.image_paths import PathColumn, locate
 from fvm_core.data.labels import from_texts, joined, merge, said_missing
 from fvm_core.data.sources import FileImages
+from fvm_core.data.wording import listing
 from fvm_core.errors import SaltflatError
 
 
@@ -32,7 +35,7 @@ def read_delimited(
     same as in every format (`labels.py`).
 
     Args:
-        files: the CSV or TSV files, each with a header row; rows follow each other.
+        files: the CSV, TSV or JSON lines files, the first two with a header row; rows follow each other.
         label: column of given labels; None finds the usual names.
         true_label: column of true labels; None finds `true_label`.
         image: column of image paths; None finds the usual names.
@@ -46,8 +49,12 @@ def read_delimited(
     tables: list[_Table] = []
     for file in files:
         tables.append(_read(file.resolve(), asked))
-        asked = asdict(tables[0].columns)  # the others have the same
+        asked = asked_of(tables[0].columns)  # the others have the same
     given = joined([from_texts(table.column("label")) for table in tables])
+    said: list[Problem] = []
+    if tables[0].columns.status is not None:
+        statuses = [status for table in tables for status in table.column("status")]
+        given, said = without_excluded(given, statuses, tables[0].file.name)
     true = None
     if tables[0].columns.true_label is not None:
         true = joined([from_texts(table.column("true_label")) for table in tables])
@@ -64,7 +71,7 @@ def read_delimited(
         images=FileImages(found),
         true=true_codes,
         paths=paths,
-        problems=[*notices, *said_missing(given, tables[0].file.name), *missing_labels(given_codes)],
+        problems=[*said, *notices, *said_missing(given, tables[0].file.name), *missing_labels(given_codes)],
     )
 
 
@@ -97,6 +104,9 @@ def _read(file: Path, asked: dict[str, str | None]) -> _Table:
 def _records(file: Path) -> Iterator[list[str]]:
     """Header and rows; blank lines are skipped, every other row is as long as the header."""
     text = _text(file)
+    if file.suffix.lower() == ".jsonl":
+        yield from _json_lines(file, text)
+        return
     lines = io.StringIO(text, newline="")
     reader = csv.reader(lines, delimiter=separator(file, text), strict=True)
     width = None
@@ -113,6 +123,36 @@ def _records(file: Path) -> Iterator[list[str]]:
             yield record
     except csv.Error as error:
         raise SaltflatError(f"{file}, line {reader.line_num:,}: {error}.") from error
+
+
+def _json_lines(file: Path, text: str) -> Iterator[list[str]]:
+    """The same of a table with one JSON object a line; its first line names the columns."""
+    names: list[str] = []
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise SaltflatError(f"{file}, line {number:,} is no JSON ({error}).") from error
+        if not isinstance(record, dict):
+            raise SaltflatError(f"{file}, line {number:,} is no JSON object with a value for each column.")
+        if not names:
+            names = list(record)
+            yield names
+        if record.keys() != set(names):
+            raise SaltflatError(
+                f"{file}, line {number:,} has other columns than line 1: {listing(list(record))}."
+            )
+        yield [_as_text(record[name], file, number, name) for name in names]
+
+
+def _as_text(value: object, file: Path, number: int, name: str) -> str:
+    if isinstance(value, dict | list):
+        raise SaltflatError(
+            f"{file}, line {number:,}: {name!r} holds several values; needed is one text or number."
+        )
+    return "" if value is None else str(value)
 
 
 def _text(file: Path) -> str:

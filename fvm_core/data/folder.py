@@ -144,7 +144,9 @@ def _no_classes(folder: Path, entries: list[os.DirEntry]) -> str:
         f"{folder} has no class folders. Put the images of each class into a folder that has "
         f"the class's name, such as {folder}/cat/1.jpg"
     )
-    tables = sorted(entry.name for entry in entries if entry.name.lower().endswith((".csv", ".tsv")))
+    tables = sorted(
+        entry.name for entry in entries if entry.name.lower().endswith((".csv", ".tsv", ".jsonl"))
+    )
     beside = sorted(_printable(entry.name) for entry in entries if not _is_dir(entry))
     if tables:
         return f"{text}; or name the table of the labels instead: {folder}/{tables[0]}."

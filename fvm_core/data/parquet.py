@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from fvm_core.data.columns import Columns, find_columns
+from fvm_core.data.columns import Columns, asked_of, find_columns
 from fvm_core.data.dataset import ImageDataset, ImageSource, Problem, missing_labels
+from fvm_core.data.exported import without_excluded
 from fvm_core.data.image_paths import PathColumn, locate
 from fvm_core.data.labels import Labels, from_floats, from_numbers, from_texts, joined, merge, said_missing
 from fvm_core.data.row_groups import DAMAGED, ParquetColumn
@@ -52,10 +53,14 @@ def read_parquet(
     for file in files:
         try:
             tables.append(_read(file.resolve(), asked))
-            asked = asdict(tables[0].columns)  # the others have the same
+            asked = asked_of(tables[0].columns)  # the others have the same
         except DAMAGED as error:
             raise SaltflatError(f"{file} can't be read as Parquet: {error}") from error
     given = joined([table.given for table in tables])
+    said: list[Problem] = []
+    if tables[0].statuses is not None:
+        statuses = [status for table in tables for status in table.statuses or ()]
+        given, said = without_excluded(given, statuses, tables[0].file.name)
     true = None
     if tables[0].true is not None:
         true = joined([table.true for table in tables if table.true is not None])
@@ -75,7 +80,7 @@ def read_parquet(
         images=images,
         true=true_codes,
         paths=None if paths is None else [path or "" for path in paths],
-        problems=[*notices, *said_missing(given, tables[0].file.name), *missing_labels(codes)],
+        problems=[*said, *notices, *said_missing(given, tables[0].file.name), *missing_labels(codes)],
     )
 
 
@@ -95,6 +100,7 @@ class _Table:
     ids: list[str | None] | None
     bytes_in: str | None
     paths: list[str | None] | None
+    statuses: list[str | None] | None
 
 
 def _read(file: Path, asked: dict[str, str | None]) -> _Table:
@@ -102,7 +108,9 @@ def _read(file: Path, asked: dict[str, str | None]) -> _Table:
         schema = table.schema_arrow
         columns = find_columns(schema.names, file.name, **asked)
         bytes_in, paths_in = _image_columns(schema, columns.image, file)
-        small = {name for name in (columns.label, columns.true_label, columns.id, paths_in) if name}
+        small = {
+            name for name in (columns.label, columns.true_label, columns.id, paths_in, columns.status) if name
+        }
         data = table.read(columns=sorted(small))
     given = _labels(data[columns.label], columns.label, schema, file)
     true = _labels(data[columns.true_label], columns.true_label, schema, file) if columns.true_label else None
@@ -121,7 +129,8 @@ def _read(file: Path, asked: dict[str, str | None]) -> _Table:
                 f"Column {columns.id!r} of {file.name} has type {kind} and can't be read as texts ({error}). "
                 "Choose another column of ids."
             ) from error
-    return _Table(file, columns, given, true, ids, bytes_in, paths)
+    statuses = None if columns.status is None else data[columns.status].cast(pa.string()).to_pylist()
+    return _Table(file, columns, given, true, ids, bytes_in, paths, statuses)
 
 
 def _ids(ids: list[str | None] | None, paths: list[str | None] | None, rows: int) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import zipfile
 from pathlib import Path
 
@@ -28,6 +29,10 @@ def column_names(source: str) -> list[str]:
             return []
         if kind in (".parquet", ".pq"):
             return list(pq.read_schema(path).names)
+        if kind == ".jsonl":
+            with path.open(encoding="utf-8-sig", errors="replace") as file:
+                record = json.loads(next((line for line in file if line.strip()), "{}"))
+            return list(record) if isinstance(record, dict) else []
         if kind in (".csv", ".tsv"):
             with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
                 lines = io.StringIO(file.read(_HEADER), newline="")

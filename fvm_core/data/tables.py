@@ -17,7 +17,7 @@ from fvm_core.data.wording import listing
 from fvm_core.errors import SaltflatError
 
 PARQUET = (".parquet", ".pq")
-TEXT = (".csv", ".tsv")
+TEXT = (".csv", ".tsv", ".jsonl")
 KINDS = (*TEXT, *PARQUET)
 
 _USUAL = ("data", "default")
