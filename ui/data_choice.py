@@ -142,8 +142,9 @@ def _source(part: Part, kind: str) -> str:
             bind="query-params",
             placeholder=part.placeholder,
             help="A folder with one folder of images for each class, a .csv, .tsv or .jsonl with paths and "
-            "labels, a .parquet, a folder or a pattern (train-*.parquet) of several, a .npz, or cifar10:FOLDER, "
-            "cifar100:FOLDER. A relative path begins in the folder in which the app was started.",
+            "labels, a .parquet, a folder or a pattern (train-*.parquet) of several, a .npz, or "
+            "cifar10:FOLDER, cifar100:FOLDER. A relative path begins in the folder in which the app was "
+            "started.",
         )
     file = st.file_uploader(
         "File",
