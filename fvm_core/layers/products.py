@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 import torch
 
+from fvm_core.layers.sums import weighted_sums
+
 _FLOATS = 2**23
 """Most values of G held at once (32 MiB): it is read again while it is still in the cache."""
 
@@ -19,7 +21,8 @@ def plain_quadratic(delta: torch.Tensor, patches: torch.Tensor, weights: torch.T
         weights: D (O, M).
     """
     flat = weights.flatten()
-    found = [g.square_().flatten(1) @ flat for g in _products(delta, patches, weights.dtype)]
+    products = _products(delta, patches, weights.dtype)
+    found = [weighted_sums(g.square_().flatten(1), flat) for g in products]
     return torch.cat(found) if found else weights.new_zeros(0)
 
 
@@ -27,7 +30,7 @@ def plain_quadratic_many(deltas: torch.Tensor, patches: torch.Tensor, weights: t
     """`plain_quadratic` (B, L) for L gradients (B, L, O, T) of each sample, in one product."""
     labels, flat = deltas.shape[1], weights.flatten()
     products = _products(deltas.flatten(1, 2), patches, weights.dtype)
-    return torch.cat([g.square_().reshape(len(g), labels, -1) @ flat for g in products])
+    return torch.cat([weighted_sums(g.square_().reshape(len(g), labels, -1), flat) for g in products])
 
 
 def channel_quadratic(delta: torch.Tensor, patches: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
@@ -58,7 +61,7 @@ def by_position_pairs(deltas: torch.Tensor, patches: torch.Tensor, weights: torc
         d = deltas[start : start + size].transpose(2, 3).contiguous()
         shared = (u.index_select(1, i).mul_(u.index_select(1, j)) @ weights.T).mul_(both)
         products = d.index_select(2, i).mul_(d.index_select(2, j))
-        found.append((products.flatten(2) @ shared.flatten(1)[:, :, None])[..., 0])
+        found.append(weighted_sums(products.flatten(2), shared.flatten(1)[:, :, None])[..., 0])
     return torch.cat(found)
 
 

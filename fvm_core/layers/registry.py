@@ -11,6 +11,8 @@ from typing import Any, Generic, TypeVar
 import torch
 from torch import nn
 
+from fvm_core.layers.sums import weighted_sums
+
 Gradients = dict[str, torch.Tensor]
 """Parameter name within the layer to per-sample gradients (B, *parameter.shape)."""
 
@@ -72,7 +74,7 @@ class Kernel(ABC, Generic[Layer, Given]):
         """`Σ_p D_p g_p²` (B,) over this layer's parameters named in `weights` (their D)."""
         gradients = self.gradients(module, inputs, delta)
         rows = {name: squared(gradients[name]).reshape(len(delta), -1) for name in weights}
-        return reduce(operator.add, (rows[name] @ w.flatten() for name, w in weights.items()))
+        return reduce(operator.add, (weighted_sums(rows[name], w.flatten()) for name, w in weights.items()))
 
     def shares(self, module: Layer, inputs: Given, delta: torch.Tensor) -> bool:
         """Whether `quadratic_many` is worth holding L gradients of a sample for."""
