@@ -220,7 +220,7 @@ def test_bad_rows_of_every_kind_stop_nothing(tmp_path):
     for note, reason in zip(problem.notes, reasons, strict=True):
         assert reason in note
     assert problem.message.startswith(
-        "6 training images can't be read and get no score. You can go on without. The first: Row 17"
+        "6 training images can't be read and get no score. You can go on without. Row 17 (p16): Row 17"
     )
     assert problem.message.count(str(tmp_path)) == 2  # the second and the third; a long list helps nobody
     assert Thumbnails.build(data, tmp_path / "thumbnails").reasons[20].count("udcff") == 1
