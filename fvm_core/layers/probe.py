@@ -50,6 +50,7 @@ class Probe:
         classes: K.
         activation_floats: values of one sample's layer outputs together.
         slack: by parameter name, the `Σ D g²` (2, 2) that rounding alone may make.
+        doubted: autograd had other gradients than a kernel.
 
     Raises:
         SaltflatError: see `check_logits` and `check_alone`.
@@ -62,6 +63,7 @@ class Probe:
         self.activation_floats = 0
         self.head: LinearTap | None = None
         self.slack: dict[str, torch.Tensor] = {}
+        self.doubted = False
         self._aliases = self._names()
         check_alone(model, self.images)
         self.taps = self._with_kernels()
@@ -222,7 +224,9 @@ class Probe:
             weighted = {
                 name: self.reference.weighted(name, got[local]) for local, name in tap.parameters.items()
             }
-            if all(self.agrees([name], 0, value) for name, value in weighted.items()):
+            if not all(self.agrees([name], 0, value) for name, value in weighted.items()):
+                self.doubted = True
+            else:
                 right.add(tap.name)
                 tap.shares = tap.kernel.shares(tap.module, inputs, delta)
                 tap.floats = first(inputs)[0].numel() * _patch_factor(tap.module)
