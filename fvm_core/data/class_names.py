@@ -101,7 +101,7 @@ def with_names(dataset: ImageDataset, matching: Matching, where: str) -> ImageDa
         given=table[dataset.given],
         true=None if dataset.true is None else table[dataset.true],
         classes=classes,
-        problems=[*dataset.problems, Problem(MATCHED, text, (), where)],
+        problems=[*dataset.problems, Problem(MATCHED, text, (), where, "notice")],
     )
 
 

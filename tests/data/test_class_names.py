@@ -44,7 +44,7 @@ def test_names_of_one_form_are_one_class_and_it_is_said(one, other):
     assert new_val.given.tolist() == [1, 0, 1]
     for found in (find_problems(train, val), find_problems(new_train, new_val)):
         (notice,) = [problem for problem in found if problem.kind == MATCHED]
-        assert notice.where == "val" and notice.severity == "warning"
+        assert notice.where == "val" and notice.severity == "notice"
         assert repr(other) in notice.message and repr(one) in notice.message and "1 row" in notice.message
         assert not [problem for problem in found if "class_not_in" in problem.kind]
     again = align_classes(new_train, new_val)

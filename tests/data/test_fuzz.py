@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import shutil
 
 import numpy as np
@@ -112,6 +113,28 @@ def test_any_cells(place, kind, rows, options):
 @FUZZ
 def test_any_text_table(place, kind, content):
     file = place / f"bytes.{kind}"
+    file.write_bytes(content)
+    read(file, None)
+
+
+@given(
+    content=st.one_of(
+        st.lists(
+            st.dictionaries(
+                st.sampled_from(["path", "label", "id"]),
+                st.none() | ODD_TEXTS | st.integers() | st.floats() | st.booleans() | st.lists(ODD_TEXTS),
+            ),
+            max_size=ROWS,
+        ).map(lambda rows: "\n".join(map(json.dumps, rows)).encode("utf-8", "surrogatepass")),
+        st.builds(
+            mutated, st.just(b'{"path": "0.png", "label": "a"}\n{"path": "1.png", "label": 1}\n'), BYTES, CUT
+        ),
+        st.just(b"[" * 100_000),
+    )
+)
+@FUZZ
+def test_any_json_lines(place, content):
+    file = place / "lines.jsonl"
     file.write_bytes(content)
     read(file, None)
 
