@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
@@ -75,6 +76,7 @@ def keep(file: BinaryIO, name: str, folder: Path, told: list[str] | None = None)
         SaltflatError: a kind of file that can't be opened, one that unpacks to more than it may, or a zip
             without class folders.
     """
+    file.seek(0)
     data = file.read()
     stem = re.sub(r"[^A-Za-z0-9_-]+", "-", Path(name).stem).strip("-")[:60] or "upload"
     kind = Path(name).suffix.lower().lstrip(".")
@@ -264,6 +266,7 @@ def _copy(archive: zipfile.ZipFile, item: zipfile.ZipInfo, part: Path, left: int
     return written
 
 
+@lru_cache(maxsize=64)  # the screen asks each time that it is drawn, and a path stands for its content
 def _entry(path: Path) -> Path:
     """What to open of an unpacked zip: its table, where one names its images, else its class folders.
 

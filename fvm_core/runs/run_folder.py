@@ -296,7 +296,13 @@ class RunFolder:
         """
         if not (self.path / "unscored.parquet").exists():
             return pd.Series([], index=pd.Index([], dtype=np.int64), dtype=object)
-        return self._frame("unscored.parquet").set_index("row")["reason"]
+        table, count = self._frame("unscored.parquet"), len(self.score_columns(["id"]))
+        fits = list(table.columns) == ["row", "reason"] and table["row"].dtype == np.int64
+        if not fits or not table["row"].between(0, count - 1).all():
+            raise DamagedFile(
+                self.path / "unscored.parquet", "it doesn't name rows of scores.parquet", self._redo
+            )
+        return table.set_index("row")["reason"]
 
     def has_column(self, name: str) -> bool:
         """Whether `scores.parquet` has a column; raises `DamagedFile`."""

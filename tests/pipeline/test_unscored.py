@@ -1,13 +1,16 @@
 """Rows that can't be ranked: each says why, in the scores, the review and the export, in order and complete."""
 
+import shutil
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from fvm_core.comparison import choice
 from fvm_core.config import CompareConfig
 from fvm_core.data import DatasetSpec, load_dataset
+from fvm_core.errors import DamagedFile
 from fvm_core.pipeline.runner import execute
 from fvm_core.review.decisions import DecisionStore
 from fvm_core.review.export import export_table
@@ -60,6 +63,23 @@ def test_rows_without_a_percentile_say_why(run):
     assert others["percentile"].min() == 0 and others["percentile"].max() < 100
     (problem,) = [one for one in run.info["problems"] if one["kind"] == "train_class_not_in_val"]
     assert "get no percentile and no suggestion" in problem["message"]
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        {"row": [120], "reason": ["no label"]},
+        {"row": [-1], "reason": ["no label"]},
+        {"row": ["3"], "reason": ["no label"]},
+        {"rows": [3], "why": ["no label"]},
+    ],
+)
+def test_a_file_that_names_other_rows_is_damaged(run, tmp_path, table):
+    copy = RunFolder(shutil.copytree(run.path, tmp_path / "run"))
+    pd.DataFrame(table).to_parquet(copy.path / "unscored.parquet")
+    for use in (copy.unscored, lambda: export_table(copy, DecisionStore(Workspace(tmp_path).database))):
+        with pytest.raises(DamagedFile, match=r"unscored\.parquet.*doctor"):
+            use()
 
 
 def test_no_other_score_ranks_them_either(run):

@@ -297,3 +297,11 @@ def test_the_limits_are_said_before(workspace):
     app = opened(workspace, "data_and_model", train_kind="Upload")
     assert "4.0" in uploads.LIMITS and "200,000 files" in uploads.LIMITS
     assert any(uploads.LIMITS in one.proto.help for one in app.get("file_uploader"))
+
+
+def test_a_table_of_a_zip_is_opened_once(tmp_path, monkeypatch):
+    table = b"path,label\n1.png,cat\n2.png,dog\n"
+    file = zipped({"labels.csv": table, "1.png": picture(9), "2.png": picture(90)})
+    first = uploads.keep(file, "shop.zip", tmp_path)
+    monkeypatch.setattr(uploads, "open_spec", lambda *_given: pytest.fail("it was opened again"))
+    assert uploads.keep(file, "shop.zip", tmp_path) == first
