@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -38,9 +38,10 @@ class Scored:
 
 
 def collect(run: RunFolder) -> list[Scored]:
-    """Every score of a run, the run's own first."""
-    found = [_scored(run, one) for one in descriptions(run.path)]
-    return found or _older(run)
+    """Every score of a run, the run's own first; no score rates what the run has left unranked."""
+    found = [_scored(run, one) for one in descriptions(run.path)] or _older(run)
+    rows = run.unscored().index.to_numpy()
+    return [_without(one, rows) for one in found] if len(rows) else found
 
 
 def truth(run: RunFolder) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
@@ -73,6 +74,15 @@ def against_truth(run: RunFolder, scored: Scored) -> dict[str, float]:
     if scored.suggested is not None:
         found |= relabelling(scored.suggested[there], given[there], true[there])
     return found
+
+
+def _without(scored: Scored, rows: np.ndarray) -> Scored:
+    suspicion = scored.suspicion.astype(np.float64)
+    suspicion[rows] = np.nan
+    suggested = None if scored.suggested is None else scored.suggested.copy()
+    if suggested is not None:
+        suggested[rows] = -1
+    return replace(scored, suspicion=suspicion, suggested=suggested)
 
 
 def _scored(run: RunFolder, about: Description) -> Scored:

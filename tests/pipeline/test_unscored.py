@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from fvm_core.comparison import choice
+from fvm_core.comparison.collect import collect
 from fvm_core.config import CompareConfig
 from fvm_core.data import DatasetSpec, load_dataset
 from fvm_core.errors import DamagedFile
@@ -89,6 +90,12 @@ def test_no_other_score_ranks_them_either(run):
         assert set(np.flatnonzero(found["percentile"].isna())) == set(run.unscored().index)
     finally:
         choice.choose(run, choice.OWN)
+    rows = run.unscored().index.to_numpy()
+    side_by_side = {one.about.name: one for one in collect(run)}
+    assert {"fvm", "tuned_loss", "tuned_margin"} <= side_by_side.keys()
+    for one in side_by_side.values():
+        assert set(np.flatnonzero(np.isnan(one.percentile))) == set(rows), one.about.name
+        assert one.suggested is None or (one.suggested[rows] == -1).all()
 
 
 def test_the_export_has_every_row_in_order_with_the_reason(run, tmp_path):
