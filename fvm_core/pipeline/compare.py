@@ -14,12 +14,12 @@ from typing import TypeGuard
 import numpy as np
 import torch
 
+from fvm_core.chunks import ChunkedArrays
 from fvm_core.comparison.results import Description, descriptions
 from fvm_core.diagonal.batch_size import BatchSize
 from fvm_core.errors import PLACES, Cancelled, SaltflatError
 from fvm_core.estimators import Estimator, LogitEstimator, registry
 from fvm_core.out_of_memory import is_out_of_memory
-from fvm_core.pipeline.chunks import ChunkedArrays
 from fvm_core.pipeline.comparison_meter import Meter
 from fvm_core.pipeline.context import Context
 from fvm_core.pipeline.curvature import batch_size, estimator_at

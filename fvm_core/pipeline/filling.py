@@ -7,8 +7,8 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
+from fvm_core.chunks import ChunkedArrays
 from fvm_core.diagonal.batch_size import BatchSize
-from fvm_core.pipeline.chunks import ChunkedArrays
 from fvm_core.pipeline.context import Context
 from fvm_core.pipeline.materials import Tell
 

@@ -6,11 +6,11 @@ import numpy as np
 import pyarrow as pa
 import torch
 
+from fvm_core.chunks import ChunkedArrays
 from fvm_core.data.dataset import UNKNOWN
 from fvm_core.diagonal.batch_size import BatchSize
 from fvm_core.percentiles import percentiles
 from fvm_core.pipeline import unscored
-from fvm_core.pipeline.chunks import ChunkedArrays
 from fvm_core.pipeline.context import Context
 from fvm_core.pipeline.curvature import batch_size, fitted_at
 from fvm_core.pipeline.evaluate import evaluate

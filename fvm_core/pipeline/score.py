@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
+from fvm_core.chunks import ChunkedArrays
 from fvm_core.diagonal.influence import DiagonalInfluence
 from fvm_core.diagonal.precision import AGREEMENT, rank_correlation
 from fvm_core.diagonal.sensitivity import damping_sensitivity
-from fvm_core.pipeline.chunks import ChunkedArrays
 from fvm_core.pipeline.context import Context
 from fvm_core.pipeline.curvature import batch_size, fitted_at
 

@@ -6,8 +6,8 @@ import pytest
 from filelock import FileLock
 from safetensors.numpy import load_file
 
+from fvm_core.chunks import ChunkedArrays
 from fvm_core.errors import Cancelled, SaltflatError
-from fvm_core.pipeline.chunks import ChunkedArrays
 from fvm_core.pipeline.runner import execute
 from fvm_core.runs.run_folder import RunFolder
 from tests.cases import tiny_config
