@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import struct
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -83,7 +84,17 @@ def load_weights(model: nn.Module, path: str | Path) -> None:
     own = model.state_dict()
     # Counters that older files lack and that evaluation does not use.
     optional = {key for key in own if key.endswith("num_batches_tracked")}
-    missing = [key for key in own if key not in state and key not in optional]
+    check_fit({key: own[key] for key in own if key not in optional or key in state}, state, path)
+    model.load_state_dict({**{key: own[key] for key in optional}, **state})
+
+
+def check_fit(own: Mapping[str, torch.Tensor], state: Mapping[str, torch.Tensor], path: str | Path) -> None:
+    """Compare names and shapes of a model's tensors with those of a file.
+
+    Raises:
+        SaltflatError: with a table of missing, unexpected and wrongly shaped tensors.
+    """
+    missing = [key for key in own if key not in state]
     unexpected = [key for key in state if key not in own]
     shaped = [key for key in own if key in state and own[key].shape != state[key].shape]
     if missing or unexpected or shaped:
@@ -93,7 +104,6 @@ def load_weights(model: nn.Module, path: str | Path) -> None:
         lines += _table("other shape", [(key, _shape(own[key]), _shape(state[key])) for key in shaped])
         lines.append("Choose the architecture, stem and classes with which the file was made.")
         raise SaltflatError("\n".join(lines))
-    model.load_state_dict({**{key: own[key] for key in optional}, **state})
 
 
 def _without_prefix(key: str) -> str:

@@ -6,6 +6,7 @@ import torchvision
 from torch import nn
 
 from fvm_core.errors import SaltflatError
+from fvm_core.models.architecture import architecture
 from fvm_core.models.build import build_model, model_names
 
 FAMILIES = [
@@ -18,10 +19,12 @@ FAMILIES = [
 ]
 
 
-def test_names_are_the_small_cnn_and_torchvisions_classifiers():
+def test_names_are_the_small_cnn_torchvisions_classifiers_and_timms():
     names = model_names()
     assert names[0] == "small_cnn"
     assert {"resnet18", "resnet34", "vit_b_16", "googlenet"} <= set(names)
+    assert {"timm:resnet18", "timm:tf_efficientnet_lite0"} <= set(names)
+    names = [name for name in names if not name.startswith("timm:")]
     assert not any("deeplab" in name or "r3d" in name or "quantized" in name for name in names)
 
 
@@ -79,7 +82,7 @@ def test_a_trial_of_the_size_leaves_no_trace():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"name": "resnet19"}, r"no model `resnet19`\. Known: small_cnn, alexnet"),
+        ({"name": "resnet19"}, r"no model `resnet19`\. Do you mean resnet18.*Known: small_cnn, alexnet"),
         ({"name": "resnet18", "channels": 1}, "3 channels, not 1"),
         ({"name": "small_cnn", "pretrained": True}, "no ImageNet weights"),
         ({"name": "alexnet", "size": 32}, "`alexnet` can't take images of 32 × 32"),
@@ -132,3 +135,49 @@ def test_downloaded_weights_are_used_and_the_head_is_new(monkeypatch, tmp_path, 
     assert torch.equal(next(model.parameters()), next(source.parameters()))
     assert model.eval()(torch.zeros(1, 3, size, size)).shape == (1, 3)
     assert not any(key.startswith("aux") for key, _ in model.named_parameters())
+
+
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [
+        ("timm:resnet18", 40),
+        ("timm:tf_efficientnet_lite0", 65),
+        ("timm:vit_tiny_patch16_224", 48),
+        ("timm:mobilenetv3_small_050", 32),
+        ("timm:swin_tiny_patch4_window7_224", 56),
+    ],
+)
+def test_models_of_timm(name, size):
+    """Traced to plain layers, with timm's values and names."""
+    torch.manual_seed(2)
+    model = build_model(name, 6, size=size)
+    assert model.training
+    torch.manual_seed(2)
+    bare = architecture(name, size, 6).eval()
+    assert model.state_dict().keys() == bare.state_dict().keys()
+    assert all(torch.equal(value, bare.state_dict()[key]) for key, value in model.state_dict().items())
+    images = torch.randn(3, 3, size, size)
+    assert torch.equal(model.eval()(images), bare(images))
+    if "lite0" in name:
+        assert not any(
+            type(module).__module__.startswith("timm")
+            for module in model.modules()
+            if list(module.parameters(recurse=False))
+        )
+
+
+def test_a_model_whose_output_is_no_row_a_class_is_refused(monkeypatch):
+    class Maps(nn.Conv2d):
+        pass
+
+    monkeypatch.setattr("fvm_core.models.build.architecture", lambda *_arguments: Maps(3, 4, 1))
+    with pytest.raises(SaltflatError, match=r"`timm:resnet18` gives shape \(1, 4, 8, 8\) for one image"):
+        build_model("timm:resnet18", 4, size=8)
+
+
+def test_names_without_their_prefix_are_recognised():
+    with pytest.raises(SaltflatError, match=r"no model `tf_efficientnet_lite0`\. Do you mean timm:tf_effi"):
+        build_model("tf_efficientnet_lite0", 3)
+    with pytest.raises(SaltflatError, match=r"no model `timm:hf_hub:a/b`.*listed by"):
+        build_model("timm:hf_hub:a/b", 3)
+    assert build_model("timm:resnet18.a1_in1k", 3, size=32).eval()(torch.zeros(1, 3, 32, 32)).shape == (1, 3)
