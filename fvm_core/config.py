@@ -35,6 +35,7 @@ OPTIONS = {
     "stem": "model.stem",
     "checkpoint": "model.checkpoint",
     "pretrained": "model.pretrained",
+    "backbone_weights": "model.backbone_weights",
     "size": "model.size",
     "fit": "model.fit",
     "epochs": "train.epochs",
@@ -71,21 +72,24 @@ class ModelConfig:
 
     Attributes:
         name: `auto` (small CNN up to 16 px, a deeper one up to 64 px, ResNet-18 above), `small_cnn`,
-            `resnet18`, `resnet34` or any torchvision classification model.
+            `resnet18`, `resnet34`, any torchvision classification model, or `timm:NAME` for any of timm's.
         stem: `cifar` (3×3, stride 1) or `imagenet` for the ResNets; `auto` goes by the image size.
         checkpoint: file with weights of θ*, or of a start for training when `epochs` is above 0.
-        pretrained: start from torchvision's ImageNet weights.
+        pretrained: start from ImageNet weights; None does so for timm's models without a checkpoint, and
+            where `backbone_weights` are given.
         size: height and width that images are brought to; 0 goes by the data and the model.
         fit: what becomes of wide and tall images: `crop`, `pad`, `stretch`; `auto` crops where the median
             image loses little by it, else pads.
+        backbone_weights: file with ImageNet weights; else they come from a package or are downloaded.
     """
 
     name: str = "auto"
     stem: str = "auto"
     checkpoint: str = ""
-    pretrained: bool = False
+    pretrained: bool | None = None
     size: int = 0
     fit: str = "auto"
+    backbone_weights: str = ""
 
 
 @dataclass(frozen=True)

@@ -21,9 +21,10 @@ from fvm_core.config import (
 from fvm_core.estimators import Estimator, Setting, registry
 from fvm_core.estimators.setting import Value
 from fvm_core.models.build import model_names
+from fvm_core.models.pretrained import starts_pretrained
 from ui import paths, wording
 
-COMMON_MODELS = ["auto", "small_cnn", "resnet18", "resnet34"]
+COMMON_MODELS = ["auto", "small_cnn", "resnet18", "resnet34", "timm:tf_efficientnet_lite0"]
 SOLVER_WORDS = {
     "sam": "SAM: a flat minimum (FVM, the paper's choice)",
     "sgd": "SGD: any minimum (VM)",
@@ -42,7 +43,9 @@ def model() -> ModelConfig:
         names,
         key="model",
         bind="query-params",
-        help="auto takes a small CNN for tiny images and ResNet-18 above. The paper uses ResNet-34.",
+        help="auto takes a small CNN for tiny images and ResNet-18 above. The paper uses ResNet-34. Names "
+        "that begin with timm: are models of that library; the ImageNet weights of "
+        "timm:tf_efficientnet_lite0 are installed with Saltflat, others are downloaded.",
     )
     checkpoint = paths.ask(
         "Checkpoint with trained weights",
@@ -51,9 +54,14 @@ def model() -> ModelConfig:
         placeholder="none: the model is trained first",
         help="A .pt or .pth state dict, or .safetensors. It is read without running code from it.",
     )
-    pretrained = False
+    pretrained = None
     if name not in ("auto", "small_cnn") and not checkpoint:
-        pretrained = st.toggle("Start from ImageNet weights", key="pretrained", bind="query-params")
+        pretrained = st.toggle(
+            "Start from ImageNet weights",
+            value=starts_pretrained(name, None),
+            key=_pretrained_key(name),
+            bind="query-params",
+        )
     fit = st.selectbox(
         "Wide and tall images",
         FITS,
@@ -64,6 +72,11 @@ def model() -> ModelConfig:
         "elsewhere.",
     )
     return ModelConfig(name=name, checkpoint=str(checkpoint or ""), pretrained=pretrained, fit=fit)
+
+
+def _pretrained_key(name: str) -> str:
+    """One for the models that have weights by default: a switch keeps what it was at first."""
+    return "pretrained-timm" if starts_pretrained(name, None) else "pretrained"
 
 
 def settings(config: RunConfig) -> RunConfig:
@@ -259,6 +272,7 @@ def prefill(config: RunConfig) -> None:
     values = {
         "model": config.model.name,
         "checkpoint": config.model.checkpoint,
+        _pretrained_key(config.model.name): config.model.pretrained,
         "fit": config.model.fit,
         "solver": config.tune.solver,
         "gamma": config.tune.gamma,

@@ -28,6 +28,8 @@ _DATA = {
 OPEN_DEFAULTS = {
     "name": "that of the run folder",
     "model.checkpoint": "none: the model is trained first",
+    "model.pretrained": "yes for timm's models without --checkpoint, and with --backbone-weights; else no",
+    "model.backbone_weights": "those of a package, else downloaded",
     "model.size": "by the images, at most 224",
     "train.epochs": "60 up to 16 px, else 100 and without a GPU 30; 0 with a checkpoint",
     "train.lr": "0.05 up to 16 px, else 0.1 and for small_cnn 0.02",

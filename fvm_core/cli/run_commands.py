@@ -157,7 +157,12 @@ def run(
         setting("background", help=f"Under transparent pictures: {_listed(tuple(BACKGROUNDS))}."),
     ] = None,
     model: Annotated[
-        str | None, setting("model", help="`small_cnn` or a torchvision classification model.")
+        str | None,
+        setting(
+            "model",
+            help="`small_cnn`, a torchvision classification model, or `timm:NAME` for any of timm's, such as "
+            "timm:tf_efficientnet_lite0, whose ImageNet weights are installed with Saltflat.",
+        ),
     ] = None,
     stem: Annotated[str | None, setting("stem", help=_listed(STEMS))] = None,
     size: Annotated[
@@ -175,6 +180,14 @@ def run(
         Path | None, setting("checkpoint", help="Weights of θ*: .pt, .pth, .safetensors.")
     ] = None,
     pretrained: Annotated[bool | None, setting("pretrained", help="Start from ImageNet weights.")] = None,
+    backbone_weights: Annotated[
+        Path | None,
+        setting(
+            "backbone_weights",
+            metavar="FILE",
+            help="ImageNet weights of the model, of torchvision, timm or your own: .pt, .pth, .safetensors.",
+        ),
+    ] = None,
     epochs: Annotated[
         int | None, setting("epochs", min=0, help="Training epochs; 0 takes the checkpoint.")
     ] = None,
