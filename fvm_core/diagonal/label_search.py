@@ -102,6 +102,9 @@ class LabelSearch:
        `Σ_c v_kc² q_c`, and one product `q_c = Σ D G(m)²` serves all K.
     3. Labels that are left walk down segment by segment in one batch of (sample, label) pairs.
 
+    Where the head is all that is trained, as on features, the first bound is the influence itself: all K are
+    exact at once, by two matrix products.
+
     Args:
         tapped: the model; weights: D = 1/(F + λ) by parameter name; images: the batch (B, …).
     """
@@ -115,12 +118,13 @@ class LabelSearch:
         self._shares = tapped.segment_cost()
         # Terms of aligned taps, by channel of the head's input: (B, C), zeros where there is none.
         self._channels = self._channel_terms()
-        bounds = self._bounds()
+        whole = tapped.head_alone
+        bounds = self._head_values() if whole else self._bounds()
         # Most promising labels first, by the bounds, or by probability where there is no head to give them.
         self._order = (-self._p if tapped.head is None else bounds).argsort(1)
         self.values = bounds.to(logits.dtype)
-        self.exact = torch.zeros_like(self.values, dtype=torch.bool)
-        self.work = torch.zeros(len(images), device=images.device)
+        self.exact = torch.full_like(self.values, whole, dtype=torch.bool)
+        self.work = torch.full((len(images),), float(whole), device=images.device)
         self._batch = len(images)
 
     @classmethod
@@ -144,6 +148,8 @@ class LabelSearch:
     def everything(self) -> LabelInfluence:
         """All K exact."""
         self._run.release()
+        if self._tapped.head_alone:
+            return self._result()
         size, count = self.values.shape
         for start in range(0, count, _LABELS):
             labels = torch.arange(start, min(start + _LABELS, count), device=self.values.device)
@@ -184,18 +190,37 @@ class LabelSearch:
             total = term if total is None else total + term
         return total
 
+    def _head_weights(self) -> torch.Tensor:
+        """(B, K) `h` with the head's term of label k being `Σ_i d_ki² h_i`."""
+        head, p = self._tapped.head, self._p
+        h = torch.zeros_like(p)
+        if head is None:
+            return h
+        weights = {local: value.to(p.dtype) for local, value in self._of(head).items()}
+        if "weight" in weights:
+            h = h + self._run.head_inputs.detach().to(p.dtype).square() @ weights["weight"].T
+        if "bias" in weights:
+            h = h + weights["bias"]
+        return h
+
+    def _head_values(self) -> torch.Tensor:
+        """(B, K) `Σ_i (p_i − [i = k])² h_i`, with all digits where one class has nearly all of p."""
+        p, h = self._p, self._head_weights()
+        top = p.argmax(1, keepdim=True)
+        terms = (p.square() * h).scatter(1, top, 0.0)
+        rest = terms.sum(1, keepdim=True)
+        p_top, h_top = p.gather(1, top), h.gather(1, top)
+        others = p.scatter(1, top, 0.0).sum(1, keepdim=True)  # 1 − p_top, not rounded to 0
+        found = (rest - terms).clamp(min=0) + p_top.square() * h_top + (1 - p).square() * h
+        return found.scatter(1, top, rest + others.square() * h_top)
+
     def _bounds(self) -> torch.Tensor:
         """(B, K) the terms of the head and the aligned taps, a little lowered."""
         head, p = self._tapped.head, self._p
         bound = torch.zeros_like(p)
         if head is None:
             return bound
-        weights = {local: value.to(p.dtype) for local, value in self._of(head).items()}
-        h = torch.zeros_like(p)
-        if "weight" in weights:
-            h = h + self._run.head_inputs.detach().to(p.dtype).square() @ weights["weight"].T
-        if "bias" in weights:
-            h = h + weights["bias"]
+        h = self._head_weights()
         # Σ_i (p_i − [i = k])² h_i; the last two terms replace p_k² by (1 − p_k)².
         bound += (p.square() * h).sum(1, keepdim=True) + (1 - 2 * p) * h
         if self._channels is not None:

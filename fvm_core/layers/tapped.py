@@ -147,6 +147,11 @@ class TappedModel:
             visit(tap, own, delta, slice(None))
         return below
 
+    @property
+    def head_alone(self) -> bool:
+        """Whether the head is all that has gradients."""
+        return self.head is not None and not self.leftover and list(self.taps) == [self.head.name]
+
     def label_floats(self, index: int) -> int:
         """Values that `descend` holds for one label of one sample, with its input's gradient."""
         return self._label_floats[index]
