@@ -209,8 +209,15 @@ class Pixels:
         return mean, np.sqrt((share * (levels - mean[:, None]) ** 2).sum(axis=1))
 
 
-def fit(image: Image.Image, height: int, width: int, channels: int, how: str = "crop") -> np.ndarray:
-    """One image as uint8 C×H×W, scaled to it (bilinear, with antialiasing).
+def fit(
+    image: Image.Image,
+    height: int,
+    width: int,
+    channels: int,
+    how: str = "crop",
+    resample: Image.Resampling = Image.Resampling.BILINEAR,
+) -> np.ndarray:
+    """One image as uint8 C×H×W, scaled to it with antialiasing.
 
     Args:
         image: mode "L" or "RGB".
@@ -220,26 +227,27 @@ def fit(image: Image.Image, height: int, width: int, channels: int, how: str = "
         how: `crop` takes the middle part of the target's shape; `pad` the whole image, and beside it the
             median colour of its border, which is what most pictures would go on with; `stretch` the whole
             image in another shape.
+        resample: how values between pixels are found.
     """
     image = image.convert(_MODES[channels])
     if image.size != (width, height):
-        image = _WAYS[how](image, width, height)
+        image = _WAYS[how](image, width, height, resample)
     pixels = np.asarray(image)
     return pixels[None] if channels == 1 else pixels.transpose(2, 0, 1)
 
 
-def _cropped(image: Image.Image, width: int, height: int) -> Image.Image:
+def _cropped(image: Image.Image, width: int, height: int, resample: Image.Resampling) -> Image.Image:
     scale = max(width / image.width, height / image.height)
     across, down = width / scale, height / scale
     left, top = (image.width - across) / 2, (image.height - down) / 2
     box = (max(left, 0.0), max(top, 0.0), min(left + across, image.width), min(top + down, image.height))
-    return image.resize((width, height), Image.Resampling.BILINEAR, box=box)
+    return image.resize((width, height), resample, box=box)
 
 
-def _padded(image: Image.Image, width: int, height: int) -> Image.Image:
+def _padded(image: Image.Image, width: int, height: int, resample: Image.Resampling) -> Image.Image:
     scale = min(width / image.width, height / image.height)
     inside = max(1, round(image.width * scale)), max(1, round(image.height * scale))
-    whole = image.resize(inside, Image.Resampling.BILINEAR)
+    whole = image.resize(inside, resample)
     values = np.asarray(whole)
     border = np.concatenate([values[0], values[-1], values[:, 0], values[:, -1]])
     colour = np.rint(np.median(border, axis=0)).astype(np.uint8)
@@ -248,8 +256,8 @@ def _padded(image: Image.Image, width: int, height: int) -> Image.Image:
     return ground
 
 
-def _stretched(image: Image.Image, width: int, height: int) -> Image.Image:
-    return image.resize((width, height), Image.Resampling.BILINEAR)
+def _stretched(image: Image.Image, width: int, height: int, resample: Image.Resampling) -> Image.Image:
+    return image.resize((width, height), resample)
 
 
 _WAYS = {"crop": _cropped, "pad": _padded, "stretch": _stretched}
