@@ -38,6 +38,10 @@ OPTIONS = {
     "backbone_weights": "model.backbone_weights",
     "size": "model.size",
     "fit": "model.fit",
+    "train_part": "model.train_part",
+    "features": "model.features",
+    "val_features": "model.val_features",
+    "mirror": "model.mirror",
     "epochs": "train.epochs",
     "train_lr": "train.lr",
     "augment": "train.augment",
@@ -47,6 +51,9 @@ OPTIONS = {
     "saved_steps": "tune.saved_steps",
     "lr": "tune.lr",
     "estimator": "compare.estimators",
+    "crossfit_folds": "crossfit.folds",
+    "crossfit_rounds": "crossfit.rounds",
+    "proximity": "crossfit.proximity",
     "damping": "score.damping",
     "damping_kind": "score.damping_kind",
     "score_precision": "score.precision",
@@ -71,16 +78,21 @@ class ModelConfig:
     """Which classifier, and where its weights come from.
 
     Attributes:
-        name: `auto` (small CNN up to 16 px, a deeper one up to 64 px, ResNet-18 above), `small_cnn`,
-            `resnet18`, `resnet34`, any torchvision classification model, or `timm:NAME` for any of timm's.
+        name: `auto` (a small CNN up to 16 px, a pretrained backbone above), `small_cnn`, any torchvision
+            classification model, or `timm:NAME`.
         stem: `cifar` (3×3, stride 1) or `imagenet` for the ResNets; `auto` goes by the image size.
         checkpoint: file with weights of θ*, or of a start for training when `epochs` is above 0.
-        pretrained: start from ImageNet weights; None does so for timm's models without a checkpoint, and
-            where `backbone_weights` are given.
+        pretrained: start from weights that were trained elsewhere; None: for `auto` and timm's models, and
+            where `backbone_weights` or `train_part` ask for it.
+        backbone_weights: file with these weights; empty takes what is installed, or the library's download.
+        train_part: `head` embeds every image once and trains a linear head on the features, `last:N` also
+            the last N blocks, `all` trains the whole network; `auto` is `head` for pretrained backbones.
+        features: file with embeddings that were made elsewhere, in place of a backbone; val_features: that
+            of the validation set, where it is another file.
+        mirror: embed the mirror image of each image too and take the mean.
         size: height and width that images are brought to; 0 goes by the data and the model.
         fit: what becomes of wide and tall images: `crop`, `pad`, `stretch`; `auto` crops where the median
             image loses little by it, else pads.
-        backbone_weights: file with ImageNet weights; else they come from a package or are downloaded.
     """
 
     name: str = "auto"
@@ -90,6 +102,15 @@ class ModelConfig:
     size: int = 0
     fit: str = "auto"
     backbone_weights: str = ""
+    train_part: str = "auto"
+    features: str = ""
+    val_features: str = ""
+    mirror: bool = False
+
+    @property
+    def on_features(self) -> bool:
+        """Whether what is trained gets features instead of images, once the settings are complete."""
+        return self.train_part == "head" or self.train_part.startswith("last:")
 
 
 @dataclass(frozen=True)
@@ -156,6 +177,29 @@ class ScoreConfig:
 
 
 @dataclass(frozen=True)
+class CrossfitConfig:
+    """Scores by models that have not seen the sample's label.
+
+    The samples are dealt to folds; each fold is scored by a model that is trained on the others and then
+    tuned on the validation set, held near where it began by `(ρ/2)‖θ − θ_f‖²`. In the second round every
+    sample weighs as much as the first round believes its label, and the validation samples join in.
+
+    Attributes:
+        rounds: 0 leaves the stage out; None is 2 for a head on features, else 0: a whole network costs a
+            training for every fold and round.
+        folds: F.
+        proximity: ρ; None tries several and none at all, by the loss on validation samples that were left
+            out.
+        trusted_weight: of a validation sample in the second round, where a training sample weighs at most 1.
+    """
+
+    rounds: int | None = None
+    folds: int = 5
+    proximity: float | None = None
+    trusted_weight: float = 2.0
+
+
+@dataclass(frozen=True)
 class CompareConfig:
     """What stands beside the run's own score (paper, section 4 and appendix B.1).
 
@@ -192,6 +236,7 @@ class RunConfig:
     train: TrainConfig = field(default_factory=TrainConfig)
     tune: TuneConfig = field(default_factory=TuneConfig)
     score: ScoreConfig = field(default_factory=ScoreConfig)
+    crossfit: CrossfitConfig = field(default_factory=CrossfitConfig)
     compare: CompareConfig = field(default_factory=CompareConfig)
     name: str = ""
     device: str = "auto"
@@ -216,6 +261,7 @@ class RunConfig:
             if value not in allowed:
                 allowed = [one for one in allowed if one is not None]
                 raise SaltflatError(f"Setting `{key}` is {value!r}; choose one of: {', '.join(allowed)}.")
+        _check_part(self.model)
         minimums = [
             ("train.epochs", self.train.epochs, 0),
             ("train.momentum", self.train.momentum, 0),
@@ -230,6 +276,10 @@ class RunConfig:
             ("score.damping", self.score.damping, 0),
             ("score.batch_size", self.score.batch_size, 0),
             ("score.alternatives", self.score.alternatives, 1),
+            ("crossfit.rounds", self.crossfit.rounds, 0),
+            ("crossfit.folds", self.crossfit.folds, 2),
+            ("crossfit.proximity", self.crossfit.proximity, 0),
+            ("crossfit.trusted_weight", self.crossfit.trusted_weight, 0),
             ("compare.checkpoints", self.compare.checkpoints, 0),
             ("compare.best_epoch", self.compare.best_epoch, 1),
             ("compare.planted", self.compare.planted, 0),
@@ -244,11 +294,13 @@ class RunConfig:
                 raise SaltflatError(f"Setting `{key}` is {value}; it must be at least {least}.")
         maximums = [
             ("seed", self.seed, _MOST_SEED),
+            ("crossfit.rounds", self.crossfit.rounds, 2),
+            ("crossfit.folds", self.crossfit.folds, 50),
             *((f"{name}.seed", spec.seed, _MOST_SEED) for name, spec in self._data()),
             *((f"{name}.noise", spec.noise, 1) for name, spec in self._data()),
         ]
         for key, value, most in maximums:
-            if value > most:
+            if value is not None and value > most:
                 raise SaltflatError(f"Setting `{key}` is {value}; it must be at most {most}.")
         for key, value in [("train.lr", self.train.lr), ("tune.lr", self.tune.lr)]:
             if value is not None and value <= 0:
@@ -288,6 +340,7 @@ class RunConfig:
             "train": TrainConfig,
             "tune": TuneConfig,
             "score": ScoreConfig,
+            "crossfit": CrossfitConfig,
             "compare": CompareConfig,
         }
         if "compare" in values:
@@ -339,6 +392,24 @@ class RunConfig:
     def named(self, name: str) -> RunConfig:
         """The same settings under another name."""
         return replace(self, name=name)
+
+
+def _check_part(model: ModelConfig) -> None:
+    """Refuse a part of a network that is none, and settings that contradict each other."""
+    part = model.train_part
+    blocks = part.removeprefix("last:")
+    last = part.startswith("last:") and blocks.isdigit() and int(blocks) > 0
+    if part not in ("auto", "head", "all") and not last:
+        raise SaltflatError(
+            f"Setting `model.train_part` is {part!r}; choose head, all, or last:N for the last N blocks."
+        )
+    if model.features and (last or part == "all"):
+        raise SaltflatError(
+            f"Setting `model.train_part` is {part}, but of `model.features` only a head can be trained: "
+            "leave one of the two out."
+        )
+    if model.val_features and not model.features:
+        raise SaltflatError("Setting `model.val_features` needs `model.features`, those of the training set.")
 
 
 def _with_settings(values: Mapping[str, object]) -> dict[str, object]:

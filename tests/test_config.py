@@ -12,6 +12,7 @@ from fvm_core.config import (
     OPTIONS,
     SOLVERS,
     CompareConfig,
+    CrossfitConfig,
     ModelConfig,
     RunConfig,
     ScoreConfig,
@@ -184,6 +185,7 @@ def test_every_option_has_a_place():
         "train": TrainConfig,
         "tune": TuneConfig,
         "score": ScoreConfig,
+        "crossfit": CrossfitConfig,
         "compare": CompareConfig,
     }
     for place in OPTIONS.values():

@@ -13,7 +13,8 @@ from fvm_core.errors import SaltflatError
 from fvm_core.jobs.queue import Job, JobQueue
 from fvm_core.pipeline import damage
 from fvm_core.pipeline.damage import Damage
-from fvm_core.runs.run_folder import BACKED_UP, STAGES, RunFolder
+from fvm_core.runs.run_folder import BACKED_UP, RunFolder
+from fvm_core.runs.stage_files import STAGES, done_stages
 from fvm_core.workspace import Workspace
 from ui import identity, settings
 
@@ -57,7 +58,7 @@ class Card:
     @property
     def has_scores(self) -> bool:
         """Whether there is something to look at and review."""
-        return _done(self.info, "relabel")
+        return "relabel" in done_stages(self.info.get("stages", {}))
 
     @property
     def broken(self) -> bool:
@@ -179,15 +180,12 @@ def _changed(path: Path) -> float:
         return 0.0
 
 
-def _done(info: dict, stage: str) -> bool:
-    return info.get("stages", {}).get(stage, {}).get("state") in {"done", "skipped"}
-
-
 def _state(info: dict, job: Job | None) -> str:
     if job and job.state in ("queued", "running"):
         return job.state
-    if all(_done(info, stage) for stage in STAGES):
+    done = done_stages(info.get("stages", {}))
+    if done == list(STAGES):
         return "finished"
     if job and job.state in ("failed", "cancelled", "interrupted"):
         return job.state
-    return "finished" if _done(info, "relabel") else "new"
+    return "finished" if "relabel" in done else "new"

@@ -7,7 +7,7 @@ import time
 import streamlit as st
 
 from fvm_core.jobs.queue import JobQueue
-from fvm_core.runs.run_folder import STAGES
+from fvm_core.runs.stage_files import STAGES, YOUNGER
 from ui import wording
 from ui.catalog import Card
 
@@ -19,6 +19,8 @@ def stage_line(run: Card) -> None:
     parts = []
     for stage in STAGES:
         entry = run.info["stages"].get(stage, {})
+        if stage in YOUNGER and (entry.get("state") == "skipped" or (run.state == "finished" and not entry)):
+            continue  # most runs go without these; they are no news
         kind, width, note = "wait", 0.0, "waiting"
         if entry.get("state") == "done":
             kind, width, note = "done", 100.0, wording.duration(entry.get("seconds"))

@@ -136,7 +136,7 @@ def _table(path: str, version: int) -> ReviewTable:
 
 @st.cache_resource(max_entries=2, show_spinner=False)
 def _details(path: str, version: int) -> pa.Table:
-    return RunFolder(path).score_columns(["id", "path", "alternatives", "influence"])
+    return choice.read_details(RunFolder(path), ["id", "path", "alternatives", "influence"])
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)

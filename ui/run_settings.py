@@ -33,6 +33,14 @@ SOLVER_WORDS = {
     "lpf": "LPF: flat on average",
 }
 """Texts for the settings; the address bar and the run use the keys."""
+PART_WORDS = {
+    "auto": "auto: a head on the features of a pretrained backbone",
+    "head": "a head on the features",
+    "last:1": "the last block and a head",
+    "last:2": "the last two blocks and a head",
+    "last:3": "the last three blocks and a head",
+    "all": "the whole network",
+}
 
 
 def model() -> ModelConfig:
@@ -43,8 +51,8 @@ def model() -> ModelConfig:
         names,
         key="model",
         bind="query-params",
-        help="auto takes a small CNN for tiny images and ResNet-18 above. The paper uses ResNet-34. Names "
-        "that begin with timm: are models of that library; the ImageNet weights of "
+        help="auto takes a small CNN for tiny images and a pretrained backbone above 16 px. The paper uses "
+        "ResNet-34. Names that begin with timm: are models of that library; the ImageNet weights of "
         "timm:tf_efficientnet_lite0 are installed with Saltflat, others are downloaded.",
     )
     checkpoint = paths.ask(
@@ -71,7 +79,20 @@ def model() -> ModelConfig:
         "stretch changes their shape. auto crops where that costs the median image less than 20 %, and pads "
         "elsewhere.",
     )
-    return ModelConfig(name=name, checkpoint=str(checkpoint or ""), pretrained=pretrained, fit=fit)
+    part = "auto"
+    if not checkpoint and (name == "auto" or pretrained):
+        part = st.selectbox(
+            "What is trained",
+            list(PART_WORDS),
+            format_func=PART_WORDS.get,
+            key="part",
+            bind="query-params",
+            help="With a head every image goes through the backbone once; all that follows takes seconds, "
+            "and the next run on these images finds the features in the workspace.",
+        )
+    return ModelConfig(
+        name=name, checkpoint=str(checkpoint or ""), pretrained=pretrained, train_part=part, fit=fit
+    )
 
 
 def _pretrained_key(name: str) -> str:
@@ -274,6 +295,7 @@ def prefill(config: RunConfig) -> None:
         "checkpoint": config.model.checkpoint,
         _pretrained_key(config.model.name): config.model.pretrained,
         "fit": config.model.fit,
+        "part": config.model.train_part if config.model.train_part in PART_WORDS else None,
         "solver": config.tune.solver,
         "gamma": config.tune.gamma,
         "steps": config.tune.steps,

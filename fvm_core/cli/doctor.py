@@ -19,7 +19,7 @@ from fvm_core.pipeline.damage import examine
 from fvm_core.pipeline.repair import redone_words
 from fvm_core.review import consistency
 from fvm_core.runs import checksums, run_json
-from fvm_core.runs.run_folder import STAGES
+from fvm_core.runs.stage_files import STAGES, done_stages
 from fvm_core.wording import size
 from fvm_core.workspace import Workspace
 
@@ -116,9 +116,9 @@ def run_findings(run: Path) -> Iterator[tuple[bool, str]]:
     if redo:
         yield True, redo
     info = run_json.read(run / run_json.FILE)
-    done = [stage for stage in STAGES if info["stages"].get(stage, {}).get("state") in ("done", "skipped")]
+    done = done_stages(info["stages"])
     yield True, f"finished stages: {', '.join(done) or 'none'}"
-    if len(done) < len(STAGES):
+    if done[-1:] != [STAGES[-1]]:
         yield True, f"`saltflat run --out {run} --resume` does the others"
     yield from _checked(run, len(found))
 

@@ -188,6 +188,28 @@ def run(
             help="ImageNet weights of the model, of torchvision, timm or your own: .pt, .pth, .safetensors.",
         ),
     ] = None,
+    train_part: Annotated[
+        str | None,
+        setting(
+            "train_part",
+            help="head: every image is embedded once, and a linear head is trained on the features | last:N: "
+            "the last N blocks too | all; auto is head for a pretrained backbone.",
+        ),
+    ] = None,
+    mirror: Annotated[
+        bool | None,
+        setting("mirror", help="Embed the mirror image of each image too and take the mean."),
+    ] = None,
+    features: Annotated[
+        Path | None,
+        setting(
+            "features",
+            help="Embeddings made elsewhere, in place of a backbone: .npy, .npz, or .parquet by id.",
+        ),
+    ] = None,
+    val_features: Annotated[
+        Path | None, setting("val_features", help="Those of the validation set, where it is another file.")
+    ] = None,
     epochs: Annotated[
         int | None, setting("epochs", min=0, help="Training epochs; 0 takes the checkpoint.")
     ] = None,
@@ -200,6 +222,23 @@ def run(
         int | None, setting("saved_steps", min=1, help="Steps at which influence is computed.")
     ] = None,
     lr: Annotated[float | None, setting("lr", help="Learning rate of tuning; the paper takes 0.01.")] = None,
+    crossfit_rounds: Annotated[
+        int | None,
+        setting(
+            "crossfit_rounds",
+            min=0,
+            max=2,
+            help="Rounds of scores by models that have not seen the label; 0 leaves them out. For a whole "
+            "network each round is a training for every fold.",
+        ),
+    ] = None,
+    crossfit_folds: Annotated[
+        int | None, setting("crossfit_folds", min=2, max=50, help="Their folds.")
+    ] = None,
+    proximity: Annotated[
+        float | None,
+        setting("proximity", min=0, help="How strongly their tuning is held near where it began."),
+    ] = None,
     estimator: Annotated[
         list[str] | None,
         setting(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -96,7 +96,11 @@ def check_name(name: str) -> str:
 
 
 def write_result(
-    run: Path, description: Description, values: np.ndarray, suggested: Sequence[str | None] | None = None
+    run: Path,
+    description: Description,
+    values: np.ndarray,
+    suggested: Sequence[str | None] | None = None,
+    more: Mapping[str, pa.Array] | None = None,
 ) -> None:
     """Store `estimators/NAME.parquet` and then `estimators/NAME.json`, whole or not at all.
 
@@ -105,6 +109,7 @@ def write_result(
         description: of the estimator.
         values: (N,) raw values, NaN where there is none.
         suggested: (N,) the label it suggests for each sample, where it relabels.
+        more: (N,) each, of `p_given`, `p_suggested` and `alternatives`, where it knows them.
     """
     folder = run / FOLDER
     folder.mkdir(exist_ok=True)
@@ -115,6 +120,7 @@ def write_result(
     }
     if suggested is not None:
         columns["suggested_label"] = pa.array(suggested, pa.string())
+    columns |= more or {}
     with replacing(folder / f"{check_name(description.name)}.parquet") as temporary:
         pq.write_table(pa.table(columns), temporary, compression="zstd")
     planted = [None if value is None or np.isnan(value) else float(value) for value in description.planted]

@@ -15,6 +15,7 @@ _WORDS = {
     "own_tuning": "a tuning of its own",
     "ensemble": "an ensemble",
     "out_of_fold": "models of folds",
+    "cross_fitted": "the stage crossfit",
 }
 
 

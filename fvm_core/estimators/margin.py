@@ -22,14 +22,9 @@ class Margin(LogitEstimator):
     @staticmethod
     def of_logits(logits: torch.Tensor) -> torch.Tensor:
         """Margin (B, K) of every label."""
-        import torch
-
         from fvm_core.diagonal.residuals import probabilities
 
-        p = probabilities(logits)
-        first, second = p.topk(2, dim=1).values.split(1, dim=1)
-        best = torch.arange(p.shape[1], device=p.device) == p.argmax(1, keepdim=True)
-        return (p - torch.where(best, second, first)).to(logits.dtype)
+        return margins(probabilities(logits)).to(logits.dtype)
 
 
 class TunedMargin(Margin):
@@ -39,3 +34,12 @@ class TunedMargin(Margin):
     title = "Margin of the tuned model"
     needs = frozenset({"tuned"})
     place = 60
+
+
+def margins(p: torch.Tensor) -> torch.Tensor:
+    """`p_k − max_{j≠k} p_j` (B, K) of probabilities (B, K)."""
+    import torch
+
+    first, second = p.topk(2, dim=1).values.split(1, dim=1)
+    best = torch.arange(p.shape[1], device=p.device) == p.argmax(1, keepdim=True)
+    return p - torch.where(best, second, first)

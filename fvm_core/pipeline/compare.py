@@ -15,6 +15,9 @@ import numpy as np
 import torch
 
 from fvm_core.chunks import ChunkedArrays
+from fvm_core.comparison import choice
+from fvm_core.comparison.choosing import decide
+from fvm_core.comparison.collect import collect
 from fvm_core.comparison.results import Description, descriptions
 from fvm_core.diagonal.batch_size import BatchSize
 from fvm_core.errors import PLACES, Cancelled, SaltflatError
@@ -26,6 +29,7 @@ from fvm_core.pipeline.curvature import batch_size, estimator_at
 from fvm_core.pipeline.figures import FIGURES, figures
 from fvm_core.pipeline.filling import fill
 from fvm_core.pipeline.fitting import fitted
+from fvm_core.pipeline.label_columns import label_columns
 from fvm_core.pipeline.materials import RunMaterials, kept_checkpoints
 from fvm_core.pipeline.own_scores import own_scores, store
 from fvm_core.pipeline.score import CHUNK
@@ -88,6 +92,13 @@ def compare(context: Context) -> dict:
         figures(context, _work(context, FIGURES), meter.tell, fitted, at_once)
         shutil.rmtree(_work(context, FIGURES), ignore_errors=True)
     meter.end()
+    found = decide(
+        collect(context.run),
+        context.run.planted_wrong(),
+        context.run.info.get("planted", {}).get("in_training", True),
+    )
+    choice.choose(context.run, found.name, reason=found.reason, by_person=False)
+    context.progress.log(found.reason)
     return {"estimators": [kind.name for kind in asked.values()], "failed": failed}
 
 
@@ -190,7 +201,8 @@ def _one(context: Context, name: str, meter: Meter, at_once: BatchSize) -> None:
     if registry.is_file(name):
         settings["from"] = name
     labels = _names(context, arrays["label"]) if estimator.relabels else None
-    store(context, _described(kind, spent, settings), arrays["value"], labels)
+    more = label_columns(context, kind, arrays["label"])
+    store(context, _described(kind, spent, settings), arrays["value"], labels, more)
     shutil.rmtree(folder, ignore_errors=True)
     context.progress.log(f"{kind.title} is done after {spent.seconds:.1f} s.")
 

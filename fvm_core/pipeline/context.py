@@ -15,7 +15,8 @@ from fvm_core.data.dataset import ImageDataset
 from fvm_core.errors import SaltflatError
 from fvm_core.models.build import build_model
 from fvm_core.models.checkpoint import load_weights
-from fvm_core.pipeline.inputs import Inputs, InputSpec, Samples
+from fvm_core.pipeline.backbone import empty_part, trained_part
+from fvm_core.pipeline.inputs import Features, Inputs, InputSpec, Samples
 from fvm_core.pipeline.progress import Progress
 from fvm_core.pipeline.weights import load_tensors
 from fvm_core.runs.run_folder import RunFolder
@@ -29,8 +30,9 @@ class Context:
         run: its folder; config: complete settings; train, val: the data, with the same class list.
         device: `cpu`, `cuda` or `mps`; progress: whom to tell.
         given_model: a module from Python that takes the place of a model by name.
-        train_inputs, val_inputs: set once the images are prepared; held-back validation samples are not
-            usable.
+        given_features: those of both sets from Python, in place of a backbone's.
+        train_inputs, val_inputs: set once the images are prepared, or embedded; held-back validation samples
+            are not usable.
         rated: the training samples and after them the planted ones: what is learnt and scored.
     """
 
@@ -41,8 +43,9 @@ class Context:
     device: str
     progress: Progress
     given_model: nn.Module | None = None
-    train_inputs: Inputs = field(init=False)
-    val_inputs: Inputs = field(init=False)
+    given_features: tuple[np.ndarray, np.ndarray] | None = None
+    train_inputs: Inputs | Features = field(init=False)
+    val_inputs: Inputs | Features = field(init=False)
     rated: Samples = field(init=False)
 
     @property
@@ -56,6 +59,8 @@ class Context:
         settings, spec = self.config.model, self.input_spec
         if self.given_model is not None:
             model = copy.deepcopy(self.given_model)
+        elif isinstance(self.train_inputs, Features):
+            model = trained_part(settings, len(self.classes), spec.size, self.train_inputs)
         else:
             model = build_model(
                 settings.name,
@@ -63,7 +68,8 @@ class Context:
                 channels=spec.channels,
                 size=spec.size,
                 stem=settings.stem,
-                pretrained=settings.pretrained,
+                pretrained=bool(settings.pretrained),
+                backbone_weights=settings.backbone_weights,
             )
         if settings.checkpoint:
             load_weights(model, settings.checkpoint)
@@ -74,12 +80,19 @@ class Context:
         path = self.run.checkpoints / f"{checkpoint}.safetensors"
         if not path.exists():
             raise SaltflatError(f"{path} is missing although its stage is done. Start a new run.")
+        settings, spec = self.config.model, self.input_spec
         if self.given_model is not None:
             model = copy.deepcopy(self.given_model)
+        elif isinstance(self.train_inputs, Features):
+            model = empty_part(settings, len(self.classes), spec.size, self.train_inputs)
         else:
-            settings, spec = self.config.model, self.input_spec
             model = build_model(
-                settings.name, len(self.classes), channels=spec.channels, size=spec.size, stem=settings.stem
+                settings.name,
+                len(self.classes),
+                channels=spec.channels,
+                size=spec.size,
+                stem=settings.stem,
+                pretrained=False,
             )
         model.load_state_dict(load_tensors(path))
         return self._placed(model).eval()
@@ -88,7 +101,14 @@ class Context:
     def input_spec(self) -> InputSpec:
         """Input size and normalisation, decided in the prepare stage."""
         values = self.run.info["input"]
-        return InputSpec(values["channels"], values["size"], tuple(values["mean"]), tuple(values["std"]))
+        return InputSpec(
+            values["channels"],
+            values["size"],
+            tuple(values["mean"]),
+            tuple(values["std"]),
+            values.get("crop", 1.0),
+            values.get("interpolation", "bilinear"),
+        )
 
     def saved_steps(self) -> list[int]:
         """The tuning steps at which influence is computed: evenly spaced, first and last included."""
@@ -111,7 +131,10 @@ def seed_step(seed: int, stage: int, step: int) -> torch.Generator:
     Every step has its own seed, so that a resumed stage draws what the uninterrupted one would have.
     """
     value = int(np.random.SeedSequence([seed, stage, step]).generate_state(1, np.uint64)[0] >> np.uint64(1))
-    torch.manual_seed(value)
+    if torch.cuda.is_available() or torch.backends.mps.is_available():
+        torch.manual_seed(value)
+    else:  # on a machine without a GPU that call notes a stack trace for a later one: 0.7 ms, and never freed
+        torch.default_generator.manual_seed(value)
     return torch.Generator().manual_seed(value)
 
 

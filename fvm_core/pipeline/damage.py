@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from fvm_core.comparison import choice
 from fvm_core.comparison.results import DESCRIPTION
 from fvm_core.data.thumbnails import Thumbnails
 from fvm_core.errors import DamagedFile, SaltflatError
 from fvm_core.runs import checksums, metrics_json, run_json
 from fvm_core.runs.problems_json import load_problems
 from fvm_core.runs.run_folder import RunFolder
-from fvm_core.runs.stage_files import STAGES, is_external, stage_of, stages_to_redo
+from fvm_core.runs.stage_files import done_stages, is_external, stage_of, stages_to_redo
 from fvm_core.stored import count_rows, read_json, read_schema
 
 _NUMBER, _TEXT, _LIST = "numbers", "texts", "lists"
@@ -111,7 +112,8 @@ def _look(run: Path, compare: Callable[[Path, str, dict], str | None]) -> Iterat
         reason = str(error).removeprefix(f"{run / 'config.toml'}: ").rstrip(".")
         yield Damage("config.toml", reason, _redo_words(run))
         return
-    done = [stage for stage in STAGES if info["stages"].get(stage, {}).get("state") == "done"]
+    skipped = {stage for stage, entry in info["stages"].items() if entry.get("state") == "skipped"}
+    done = [stage for stage in done_stages(info["stages"]) if stage not in skipped - {"features"}]
     if "prepare" in done:
         for key in ("samples", "classes"):
             if key not in info and "relabel" in done:
@@ -156,7 +158,7 @@ def _checks(run: Path, info: dict, done: list[str]) -> Iterator[tuple[str, Calla
         if "prepare" in done and (run / folder).exists():
             yield folder, lambda folder=folder, rows=rows: _check_thumbnails(run, folder, rows)
     if (run / "choice.json").exists():
-        yield "choice.json", lambda: read_json(run / "choice.json", {"score": str}, _CHOOSE)
+        yield "choice.json", lambda: read_json(run / "choice.json", choice.SHAPE, _CHOOSE)
     for path in sorted((run / "estimators").glob("*.json")):
         name = f"estimators/{path.name}"
         yield name, lambda path=path: read_json(path, DESCRIPTION, _remedy_of_score(run, path))

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from fvm_core.config import FITS, RunConfig
+from fvm_core.config import FITS, ModelConfig, RunConfig
 from fvm_core.data.dataset import ImageDataset, Problem
 from fvm_core.errors import UnreadableImage
 from fvm_core.estimators import registry
@@ -16,6 +16,9 @@ from fvm_core.solvers import SOLVER_CLASSES
 
 TINY = 16
 SMALL = 64
+DEFAULT_BACKBONE = "timm:tf_efficientnet_lite0"
+"""Its weights come with the program, so that nobody has to go online."""
+HEAD_EPOCHS, HEAD_STEPS = 6, 600
 PLANTED_FROM = 200
 """Validation samples from which some are held back to measure scores by planted wrong labels."""
 PLANTED_SHARE = 0.1
@@ -84,29 +87,33 @@ def fit_notice(kind: ImageKind, asked: str, done: str) -> Problem | None:
 def complete(config: RunConfig, train: ImageDataset, val: ImageDataset, device: str) -> RunConfig:
     """The same settings with every open choice made.
 
-    Up to 16 px: 60 epochs at learning rate 0.05 and 300 tuning steps, batch 64, no augmentation. Above:
-    the paper's 100 epochs at 0.1 and 1000 steps, batch 128, with crop and flip; without a GPU 30 epochs
-    and 500 steps. The small CNN takes 0.02: on 5,000 CIFAR-10N images its validation accuracy after five
-    epochs was 40 % with 0.02, 32 % with 0.05, and about 20 % with 0.1.
+    Above 16 px `auto` is a pretrained backbone with a linear head, see `DEFAULT_BACKBONE`. A head: at least
+    6 epochs and 600 steps at 0.01, and 300 tuning steps.
+
+    Networks that are trained whole: up to 16 px 60 epochs at learning rate 0.05 and 300 tuning steps, batch
+    64, no augmentation. Above: the paper's 100 epochs at 0.1 and 1000 steps, batch 128, with crop and flip;
+    without a GPU 30 epochs and 500 steps. The small CNN takes 0.02: on 5,000 CIFAR-10N images its validation
+    accuracy after five epochs was 40 % with 0.02, 32 % with 0.05, and about 20 % with 0.1.
     """
     kind = image_kind(train)
     side = kind.side
-    size = config.model.size
-    name = config.model.name
+    model = _with_part(config.model, side, device)
+    size, name, stem = model.size, model.name, model.stem
+    if not size and model.pretrained:
+        size = preferred_size(side)
     if not size:
         size = side if side <= SMALL else min(224, -(-side // 32) * 32)
-        if name not in ("auto", "small_cnn") and config.model.stem == "imagenet":
+        if name != "small_cnn" and stem == "imagenet":
             size = 224
-    if name == "auto":
-        name = "small_cnn" if size <= TINY or (size <= SMALL and device == "cpu") else "resnet18"
-    stem = config.model.stem
     if stem == "auto":
-        stem = "cifar" if size <= SMALL and not config.model.pretrained else "imagenet"
+        stem = "cifar" if size <= SMALL and not model.pretrained else "imagenet"
     fit = config.model.fit
     if fit == "auto":
         fit = "crop" if kind.cropped < MOST_CROPPED else "pad"
-    tiny, slow = size <= TINY, device == "cpu"
+    tiny, slow, head = size <= TINY, device == "cpu", model.train_part == "head"
     epochs = config.train.epochs
+    if epochs is None and head and not model.checkpoint:
+        epochs = max(HEAD_EPOCHS, -(-HEAD_STEPS * 128 // max(1, len(train))))
     if epochs is None:
         epochs = 0 if config.model.checkpoint else 60 if tiny else 30 if slow else 100
     gamma = config.tune.gamma
@@ -117,7 +124,11 @@ def complete(config: RunConfig, train: ImageDataset, val: ImageDataset, device: 
     if planted is None:
         truth = train.true is not None and bool((train.true >= 0).any())
         planted = 0.0 if truth or len(val) < PLANTED_FROM else PLANTED_SHARE
-    kinds = {name: registry.find(name) for name in compare.estimators}
+    rounds = config.crossfit.rounds
+    if rounds is None:
+        rounds = 2 if head and epochs else 0
+    beside = ("crossfit_loss", "crossfit_margin") if rounds else ()
+    kinds = {name: registry.find(name) for name in dict.fromkeys((*beside, *compare.estimators))}
     kinds = {name: kind for name, kind in kinds.items() if not kind.is_own(config)}
     kept = compare.checkpoints
     if kept is None:
@@ -125,22 +136,23 @@ def complete(config: RunConfig, train: ImageDataset, val: ImageDataset, device: 
     declared = [one for kind in kinds.values() for one in kind.settings]
     return replace(
         config,
-        model=replace(config.model, name=name, size=size, stem=stem, fit=fit),
+        model=replace(model, size=size, stem=stem, fit=fit),
         train=replace(
             config.train,
             epochs=epochs,
-            lr=config.train.lr or (0.05 if tiny else 0.02 if name == "small_cnn" else 0.1),
-            batch_size=config.train.batch_size or (64 if tiny else 128),
-            augment=not tiny if config.train.augment is None else config.train.augment,
+            lr=config.train.lr or _learning_rate(model, tiny),
+            batch_size=config.train.batch_size or (64 if tiny and not head else 128),
+            augment=_augments(model, tiny) if config.train.augment is None else config.train.augment,
         ),
         tune=replace(
             config.tune,
             gamma=gamma,
-            steps=(300 if tiny else 500 if slow else 1000)
+            steps=(300 if tiny or head else 500 if slow else 1000)
             if config.tune.steps is None
             else config.tune.steps,
-            batch_size=config.tune.batch_size or (64 if tiny else 128),
+            batch_size=config.tune.batch_size or (64 if tiny and not head else 128),
         ),
+        crossfit=replace(config.crossfit, rounds=rounds),
         compare=replace(
             compare,
             planted=planted,
@@ -149,6 +161,39 @@ def complete(config: RunConfig, train: ImageDataset, val: ImageDataset, device: 
             settings={**{one.name: one.default for one in declared}, **compare.settings},
         ),
     )
+
+
+def _with_part(model: ModelConfig, side: int, device: str) -> ModelConfig:
+    """The model's name, whether it starts from weights made elsewhere, and what of it is trained."""
+    if model.features:
+        return replace(model, name="features", pretrained=False, train_part="head")
+    name, part, pretrained = model.name, model.train_part, model.pretrained
+    if name == "auto":
+        size = model.size or side
+        whole = "small_cnn" if size <= TINY or (size <= SMALL and device == "cpu") else "resnet18"
+        plain = min(size, side) <= TINY or model.checkpoint or pretrained is False or part == "all"
+        name = whole if plain and not model.backbone_weights else DEFAULT_BACKBONE
+    if pretrained is None:
+        elsewhere = name.startswith("timm:") or model.backbone_weights or part not in ("auto", "all")
+        pretrained = bool(elsewhere) and not model.checkpoint
+    if part == "auto":
+        part = "head" if pretrained else "all"
+    return replace(model, name=name, pretrained=pretrained, train_part=part)
+
+
+def preferred_size(side: int) -> int:
+    """Input of a pretrained backbone for images of this side: larger ones show more and take longer."""
+    return 160 if side <= 96 else 224
+
+
+def _learning_rate(model: ModelConfig, tiny: bool) -> float:
+    if model.on_features or model.pretrained:
+        return 0.01
+    return 0.05 if tiny else 0.02 if model.name == "small_cnn" else 0.1
+
+
+def _augments(model: ModelConfig, tiny: bool) -> bool:
+    return not tiny and not model.on_features
 
 
 def default_gamma(solver: str, classes: int) -> float:

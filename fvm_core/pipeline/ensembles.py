@@ -14,6 +14,7 @@ from fvm_core.config import TuneConfig
 from fvm_core.diagonal.residuals import probabilities
 from fvm_core.pipeline.context import Context, Throttle
 from fvm_core.pipeline.evaluation import BATCH
+from fvm_core.pipeline.inputs import Samples
 from fvm_core.pipeline.train import fresh_optimizer, one_epoch
 from fvm_core.pipeline.tune import tune_besides
 from fvm_core.pipeline.weights import load_tensors, load_training_state, save_tensors, save_training_state
@@ -77,7 +78,12 @@ def out_of_fold(context: Context, folder: Path, folds: int, tell: Tell) -> np.nd
         path = folder / f"fold_{fold}.safetensors"
         rows = np.sort(order[fold::folds])
         if len(rows) and not path.exists():
-            model = _fold_model(context, folder, fold, folds, np.setdiff1d(usable, rows), tell)
+
+            def tell_epoch(epoch: int, fold: int = fold) -> None:
+                tell(fold * epochs + epoch, folds * epochs)
+
+            others, state = np.setdiff1d(usable, rows), folder / "fold_state.safetensors"
+            model = trained_on(context, others, _FOLDS + fold, state, tell_epoch)
             with torch.no_grad():
                 parts = [
                     probabilities(model(images)).float().cpu()
@@ -93,23 +99,39 @@ def out_of_fold(context: Context, folder: Path, folds: int, tell: Tell) -> np.nd
     return found
 
 
-def _fold_model(
-    context: Context, folder: Path, fold: int, folds: int, rows: np.ndarray, tell: Tell
+def trained_on(
+    context: Context,
+    rows: np.ndarray,
+    stage: int,
+    state: Path,
+    tell: Callable[[int], None],
+    samples: Samples | None = None,
+    weights: torch.Tensor | None = None,
 ) -> nn.Module:
-    epochs = context.config.train.epochs
+    """A new model, trained as θ* was but on these rows; goes on after the last saved epoch.
+
+    Args:
+        context: the run.
+        rows: of the samples.
+        stage: another number draws other random numbers.
+        state: file of the unfinished training; whoever stores the result deletes it.
+        tell: called with the epochs that are done; may raise to stop.
+        samples: see `one_epoch`.
+        weights: see `one_epoch`.
+    """
     model = context.new_model()
     optimizer = fresh_optimizer(context, model)
-    state, start = folder / "fold_state.safetensors", 0
+    start = 0
     if state.exists():
         start, _ = load_training_state(state, model, optimizer)
     saving = Throttle(20)
     saving()
-    for epoch in range(start, epochs):
+    for epoch in range(start, context.config.train.epochs):
 
         def tell_batch(_number: int, epoch: int = epoch) -> None:
-            tell(fold * epochs + epoch, folds * epochs)
+            tell(epoch)
 
-        one_epoch(context, model, optimizer, rows, epoch, _FOLDS + fold, tell_batch)
+        one_epoch(context, model, optimizer, rows, epoch, stage, tell_batch, samples, weights)
         if saving():
             save_training_state(state, epoch + 1, model, optimizer, {})
     return model.eval()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass, replace
 
 import psutil
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from fvm_core.config import RunConfig
 from fvm_core.data.dataset import ImageDataset
@@ -17,10 +19,18 @@ from fvm_core.diagonal.influence import DiagonalInfluence
 from fvm_core.diagonal.label_search import HELD_BYTES
 from fvm_core.errors import UnreadableImage
 from fvm_core.estimators.costs import Sizes
+from fvm_core.features.extract import BATCH
+from fvm_core.features.given import read_features
 from fvm_core.models.build import build_model
+from fvm_core.models.linear_head import Head
+from fvm_core.pipeline.backbone import body_of, tail_of
+from fvm_core.pipeline.crossfit import proximities
+from fvm_core.pipeline.data_changes import PYTHON
 from fvm_core.pipeline.defaults import complete, fit_notice, image_kind
 from fvm_core.pipeline.embed import FIT_ROWS
 from fvm_core.pipeline.estimator_costs import comparison_bytes, figure_phases, kept_models, phases
+from fvm_core.pipeline.feature_stage import missing_images, view_of
+from fvm_core.pipeline.prepare import pretrained_spec
 
 _UMAP_START, _UMAP_PER_ROW = 8.0, 6e-3
 """Seconds that UMAP takes to compile, and per sample: on two cores 12 s for 1,200 and 31 s for 5,000."""
@@ -59,13 +69,21 @@ def estimate(config: RunConfig, train: ImageDataset, val: ImageDataset) -> Estim
     device = resolve(config.device)
     full = complete(config, train, val, device)
     kind = image_kind(train)
-    channels = kind.channels if full.model.name == "small_cnn" else 3
     classes = len({*train.classes, *val.classes})
-    model = build_model(
-        full.model.name, max(2, classes), channels=channels, size=full.model.size, stem=full.model.stem
-    ).to(device)
-    batch = min(full.train.batch_size, 32 if full.model.size > 64 else 128)
-    images = torch.randn(batch, channels, full.model.size, full.model.size, device=device)
+    embedding = None
+    if full.model.on_features:
+        embedding = _embedding(full, train, val, device)
+        model = Head(embedding.shape[0], max(2, classes)) if len(embedding.shape) == 1 else embedding.tail
+        model, shape, pixels = model.to(device), embedding.shape, 0
+    else:
+        channels = kind.channels if full.model.name == "small_cnn" else 3
+        shape = (channels, full.model.size, full.model.size)
+        model = build_model(
+            full.model.name, max(2, classes), channels=channels, size=full.model.size, stem=full.model.stem
+        ).to(device)
+        pixels = (len(train) + len(val)) * channels * full.model.size**2
+    batch = min(full.train.batch_size, 32 if full.model.size > 64 and embedding is None else 128)
+    images = torch.randn(batch, *shape, device=device)
     labels = torch.randint(0, max(2, classes), (batch,), device=device)
     training = _training_seconds(model, images, labels, device, full.precision) / batch
     forward_backward = _training_seconds(model, images, labels, device, "fp32") / batch
@@ -79,13 +97,16 @@ def estimate(config: RunConfig, train: ImageDataset, val: ImageDataset) -> Estim
     passes = 1 if full.tune.solver == "sgd" else 2
     walked = min(classes, 4)  # backward passes per sample on a model that doubts 40 % of the labels
     tuning = passes * full.tune.steps * min(full.tune.batch_size, len(val)) * forward_backward
+    fold = full.train.epochs * len(train) * training
     stages = {
-        "prepare": (len(train) + len(val)) * 2 * _decode_seconds(train),
+        "prepare": (len(train) + len(val)) * (2 if embedding is None else 1) * _decode_seconds(train),
+        "features": embedding.seconds if embedding else 0.0,
         "train": full.train.epochs * (len(train) * training + len(val) * training / 3),
         "tune": tuning + saved * len(val) * 1.7 * forward_backward,
         "curvature": saved * len(val) * scoring,
         "score": (saved * len(train) + 1280) * scoring,
         "relabel": walked * len(train) * scoring,
+        "crossfit": _crossfit_seconds(full, fold, tuning),
         "embed": _UMAP_START + _UMAP_PER_ROW * min(len(train), FIT_ROWS) if full.embed else 0.0,
     }
     planted = round(full.compare.planted * len(val))
@@ -95,7 +116,6 @@ def estimate(config: RunConfig, train: ImageDataset, val: ImageDataset) -> Estim
         passes += sum(figure_phases(sizes).values())
     stages["compare"] = passes * forward_backward / 3
     parameters = sum(p.numel() for p in model.parameters())
-    pixels = (len(train) + len(val)) * channels * full.model.size**2
     per_image = 4 * influence.tapped.activation_floats
     scoring_memory = scored * bytes_per_sample(influence.tapped)
     held = 0 if device == "cpu" else min(pixels, 4 * 2**30)
@@ -107,13 +127,83 @@ def estimate(config: RunConfig, train: ImageDataset, val: ImageDataset) -> Estim
     kept = full.compare.checkpoints + kept_models(full)
     disk = pixels + 4 * kept * parameters + 12 * len(full.compare.estimators) * len(train)
     disk += 8 * saved * parameters + (len(train) + len(val)) * 1500 + len(train) * (60 + 8 * saved)
-    summary = (
-        f"{full.model.name}, {parameters:,} parameters, {channels} × {full.model.size} × {full.model.size}"
-    )
+    if full.crossfit.rounds:
+        disk += 4 * (len(train) + len(val)) * classes
+        disk += 4 * full.crossfit.folds * (parameters + len(train) * classes)
+    if embedding is not None:
+        disk += 2 * (len(train) + len(val)) * math.prod(shape)
+        memory += embedding.memory_bytes
+    summary = _summary(full, parameters, shape, embedding)
     fitted = fit_notice(kind, config.model.fit, full.model.fit)
     notices = () if fitted is None else (fitted.message,)
     full = replace(full, name=config.name)
     return Estimate(stages, int(memory), int(disk), summary, device, full, notices)
+
+
+@dataclass(frozen=True)
+class _Embedding:
+    """What embedding the images takes: the shape of a sample's features, seconds, memory, and in words.
+
+    `tail` is what is trained on features that are no vectors.
+    """
+
+    shape: tuple[int, ...]
+    seconds: float
+    memory_bytes: int
+    words: str
+    tail: nn.Module
+
+
+def _embedding(full: RunConfig, train: ImageDataset, val: ImageDataset, device: str) -> _Embedding:
+    """Time a batch of the backbone; nothing where the features are given."""
+    settings = full.model
+    if settings.features:
+        width = 512  # of arrays in Python, which are not asked for here
+        if settings.features != PYTHON:
+            width = read_features(settings.features, train.ids, "train").shape[1]
+        held = 4 * width * (len(train) + len(val))
+        return _Embedding((width,), 0.0, held, "features from elsewhere", nn.Identity())
+    backbone = body_of(settings, settings.size)
+    view = view_of(settings, pretrained_spec(settings, train))
+    count = sum(missing_images(one, settings, backbone.digest, view) for one in (train, val))
+    body = backbone.body.to(device, memory_format=torch.channels_last)
+    images = torch.randn(BATCH.get(device, 32), 3, view.size, view.size, device=device)
+    images = images.contiguous(memory_format=torch.channels_last)
+    with torch.inference_mode():
+        seconds = _timed(lambda: body(images), device) / len(images) if count else 0.0
+    activations = sum(p.numel() for p in body.parameters()) * 4 + len(images) * view.size**2 * 400
+    tail = nn.Identity()
+    if len(backbone.shape) > 1:
+        classes = max(2, len({*train.classes, *val.classes}))
+        tail = tail_of(settings, classes, view.size)
+    there = len(train) + len(val) - count
+    words = f"embeds {count:,} images, {there:,} are there already" if there else f"embeds {count:,} images"
+    return _Embedding(backbone.shape, (2 if view.mirror else 1) * count * seconds, activations, words, tail)
+
+
+def _crossfit_seconds(full: RunConfig, fold: float, tuning: float) -> float:
+    """Trainings of all folds in every round, and the tunings of their models."""
+    settings = full.crossfit
+    if not settings.rounds:
+        return 0.0
+    tried = sum(not math.isinf(rho) for rho in proximities(full))
+    between = settings.folds * (settings.folds - 1) if settings.rounds > 1 else 0
+    trainings = settings.rounds * (settings.folds - 1)
+    return trainings * fold + (settings.rounds * settings.folds * tried + between) * tuning
+
+
+def _summary(full: RunConfig, parameters: int, shape: tuple[int, ...], embedding: _Embedding | None) -> str:
+    settings = full.model
+    if embedding is None:
+        return f"{settings.name}, {parameters:,} parameters, {' × '.join(map(str, shape))}"
+    part = (
+        "a head" if settings.train_part == "head" else f"the last {settings.train_part[5:]} blocks and a head"
+    )
+    if settings.features:
+        return f"{part} with {parameters:,} parameters on {embedding.words}"
+    return (
+        f"{settings.name} at {settings.size} px {embedding.words}; trained: {part}, {parameters:,} parameters"
+    )
 
 
 def _training_seconds(model, images, labels, device: str, precision: str) -> float:

@@ -14,12 +14,18 @@ from fvm_core.data.pixels import Pixels
 
 @dataclass(frozen=True)
 class InputSpec:
-    """Size and normalisation of the model's input: `(pixel/255 − mean) / std` per channel."""
+    """Size and normalisation of the model's input: `(pixel/255 − mean) / std` per channel.
+
+    `crop` is the share of the side that is kept and `interpolation` how images are scaled, which weights
+    that were trained elsewhere say.
+    """
 
     channels: int
     size: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    crop: float = 1.0
+    interpolation: str = "bilinear"
 
     def to_dict(self) -> dict:
         """Plain values for `run.json`."""
@@ -28,20 +34,23 @@ class InputSpec:
             "size": self.size,
             "mean": list(self.mean),
             "std": list(self.std),
+            "crop": self.crop,
+            "interpolation": self.interpolation,
         }
 
 
 class Samples(ABC):
-    """Images with labels by row."""
+    """Images, or features of images, with labels by row."""
 
     labels: torch.Tensor
+    device: str
 
     def __len__(self) -> int:
         return len(self.labels)
 
     @abstractmethod
     def images(self, rows: np.ndarray) -> torch.Tensor:
-        """Normalised float images (B, C, H, W)."""
+        """What the model takes: normalised float images (B, C, H, W), or features (B, …)."""
 
     @abstractmethod
     def targets(self, rows: np.ndarray) -> torch.Tensor:
@@ -58,7 +67,61 @@ class Samples(ABC):
             yield self.images(part), self.targets(part)
 
 
-class Inputs(Samples):
+class OneSet(Samples):
+    """The samples of one dataset, of which some may be held back.
+
+    Args:
+        labels: (N,) class indices; readable: (N,) which samples can be used at all; device: where to.
+    """
+
+    def __init__(self, labels: np.ndarray, readable: np.ndarray, device: str):
+        self.labels = torch.from_numpy(np.asarray(labels, dtype=np.int64))
+        self.readable = np.asarray(readable, dtype=bool)
+        self.device = device
+        self._held = np.zeros(len(self.labels), dtype=bool)
+
+    def targets(self, rows: np.ndarray) -> torch.Tensor:
+        """Labels (B,) on the device."""
+        return self.labels[torch.from_numpy(rows)].to(self.device)
+
+    def usable(self) -> np.ndarray:
+        """Rows with an image and a label that are not held back, ascending."""
+        return np.flatnonzero(self.readable & ~self._held & (self.labels.numpy() >= 0))
+
+    def hold_back(self, rows: np.ndarray) -> None:
+        """Leave these rows out of `usable` from now on."""
+        self._held[rows] = True
+
+
+class Features(OneSet):
+    """Features and labels of one dataset on one device.
+
+    On CUDA all features go to the device once if they take at most a quarter of the free memory.
+
+    Args:
+        values: (N, …) half precision, usually memory-mapped; labels, readable, device: see `OneSet`.
+    """
+
+    def __init__(self, values: np.ndarray, labels: np.ndarray, readable: np.ndarray, device: str):
+        super().__init__(labels, readable, device)
+        self.values = values
+        self._resident: torch.Tensor | None = None
+        if device == "cuda" and values.nbytes < torch.cuda.mem_get_info()[0] // 4:
+            self._resident = torch.from_numpy(np.asarray(values)).to(device)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one sample's features."""
+        return self.values.shape[1:]
+
+    def images(self, rows: np.ndarray) -> torch.Tensor:
+        """Features (B, …) in single precision."""
+        if self._resident is not None:
+            return self._resident[torch.from_numpy(rows).to(self.device)].float()
+        return torch.from_numpy(self.values[rows]).to(self.device).float()
+
+
+class Inputs(OneSet):
     """Images and labels of one dataset on one device.
 
     On CUDA the whole uint8 tensor goes to the device once if it takes at most a quarter of the free
@@ -69,11 +132,8 @@ class Inputs(Samples):
     """
 
     def __init__(self, pixels: Pixels, labels: np.ndarray, spec: InputSpec, device: str):
+        super().__init__(labels, pixels.readable, device)
         self.spec = spec
-        self.device = device
-        self.labels = torch.from_numpy(np.asarray(labels, dtype=np.int64))
-        self.readable = pixels.readable
-        self._held = np.zeros(len(self.labels), dtype=bool)
         self._pixels = pixels
         self._resident: torch.Tensor | None = None
         if device == "cuda" and pixels.cached:
@@ -92,18 +152,6 @@ class Inputs(Samples):
             raw = self._pixels.batch(rows).to(self.device, non_blocking=True)
         return (raw.float().div_(255) - self._mean) / self._std
 
-    def targets(self, rows: np.ndarray) -> torch.Tensor:
-        """Labels (B,) on the device."""
-        return self.labels[torch.from_numpy(rows)].to(self.device)
-
-    def usable(self) -> np.ndarray:
-        """Rows with an image and a label that are not held back, ascending."""
-        return np.flatnonzero(self.readable & ~self._held & (self.labels.numpy() >= 0))
-
-    def hold_back(self, rows: np.ndarray) -> None:
-        """Leave these rows out of `usable` from now on."""
-        self._held[rows] = True
-
 
 class WithPlanted(Samples):
     """The training samples, and after them planted ones: images of the validation set with other labels.
@@ -115,8 +163,9 @@ class WithPlanted(Samples):
         labels: (Q,) the labels that they are given.
     """
 
-    def __init__(self, train: Inputs, val: Inputs, rows: np.ndarray, labels: np.ndarray):
+    def __init__(self, train: OneSet, val: OneSet, rows: np.ndarray, labels: np.ndarray):
         self._train, self._val, self._rows = train, val, np.asarray(rows, dtype=np.int64)
+        self.device = train.device
         self.labels = torch.cat([train.labels, torch.from_numpy(np.asarray(labels, dtype=np.int64))])
 
     def images(self, rows: np.ndarray) -> torch.Tensor:

@@ -78,6 +78,11 @@ class RunMaterials:
     def probabilities(self, kind: type[Estimator]) -> np.ndarray:
         """(N + Q, K) for an estimator that is given them; NaN where a sample can't be used."""
         context = self.context
+        if "cross_fitted" in kind.needs:
+            found = context.run.crossfit_probabilities()
+            if found is None:
+                raise SaltflatError(f"{kind.title} needs the stage crossfit, which this run has left out.")
+            return found
         if "out_of_fold" in kind.needs:
             folds = int(ConfidentLearning.value(self.config, "folds"))
             return out_of_fold(

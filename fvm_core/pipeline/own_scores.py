@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from fvm_core.comparison.results import Description, descriptions, write_result
 from fvm_core.estimators import registry
@@ -68,13 +70,17 @@ def own_scores(context: Context) -> None:
 
 
 def store(
-    context: Context, described: Description, values: np.ndarray, suggested: list[str | None] | None
+    context: Context,
+    described: Description,
+    values: np.ndarray,
+    suggested: list[str | None] | None,
+    more: Mapping[str, pa.Array] | None = None,
 ) -> None:
     """Write an estimator's values of the training samples, the suspicion of the planted ones beside them."""
     count = len(context.train)
     values = np.asarray(values, dtype=np.float64)
     planted = described.suspicion(values[count:]).tolist()
-    write_result(context.run.path, replace(described, planted=planted), values[:count], suggested)
+    write_result(context.run.path, replace(described, planted=planted), values[:count], suggested, more)
 
 
 def _tuned_by(solver: str) -> str:

@@ -11,6 +11,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from fvm_core.errors import SaltflatError
 from fvm_core.pipeline.context import Context
+from fvm_core.pipeline.inputs import Features, OneSet, WithPlanted
 
 FILE = "planted.parquet"
 _SIDE, _COMPONENTS, _NEIGHBOURS = 16, 50, 10
@@ -48,6 +49,8 @@ def plant(context: Context) -> dict | None:
     Raises:
         SaltflatError: the share asked for is less than four samples, or all of the validation set.
     """
+    # An attempt that was stopped late has planted already; those samples are no others' now.
+    (context.run.path / FILE).unlink(missing_ok=True)
     share = context.config.compare.planted or 0.0
     if share == 0:
         return None
@@ -75,6 +78,15 @@ def plant(context: Context) -> dict | None:
     context.run.write_table(FILE, pa.table(table))
     learnt = context.config.train.epochs > 0
     return {"samples": len(rows), "wrong": int(wrong.sum()), "in_training": learnt}
+
+
+def hold_back_planted(context: Context) -> None:
+    """Move the planted samples from the validation set to the rated ones."""
+    rows, labels = planted_rows(context)
+    context.rated = context.train_inputs
+    if len(rows):
+        context.val_inputs.hold_back(rows)
+        context.rated = WithPlanted(context.train_inputs, context.val_inputs, rows, labels)
 
 
 def planted_rows(context: Context) -> tuple[np.ndarray, np.ndarray]:
@@ -166,11 +178,14 @@ def _confusion(context: Context, trusted: np.ndarray) -> np.ndarray:
     )
 
 
-def _small(inputs, rows: np.ndarray) -> np.ndarray:
-    """(rows, features): pixels averaged to at most 16 × 16."""
+def _small(inputs: OneSet, rows: np.ndarray) -> np.ndarray:
+    """(rows, features): those of the run, else pixels averaged to at most 16 × 16."""
     parts = []
     for start in range(0, len(rows), 256):
         images = inputs.images(rows[start : start + 256])
+        if isinstance(inputs, Features):
+            parts.append(images.flatten(1).cpu().numpy())
+            continue
         side = min(_SIDE, images.shape[-1])
         parts.append(F.adaptive_avg_pool2d(images, side).flatten(1).cpu().numpy())
     return np.concatenate(parts)

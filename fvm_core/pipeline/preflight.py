@@ -6,15 +6,18 @@ from dataclasses import replace
 
 import numpy as np
 
-from fvm_core.config import RunConfig
+from fvm_core.config import ModelConfig, RunConfig
 from fvm_core.data.dataset import DatasetSpec, ImageDataset
 from fvm_core.data.problems import align_classes, find_problems, reasons
 from fvm_core.device import resolve
 from fvm_core.errors import SaltflatError, UnreadableImage
 from fvm_core.estimators import Estimator, registry
 from fvm_core.estimators.costs import Sizes
+from fvm_core.features.given import read_features
 from fvm_core.models.build import build_model
 from fvm_core.models.checkpoint import load_weights
+from fvm_core.pipeline.backbone import body_of
+from fvm_core.pipeline.data_changes import PYTHON
 from fvm_core.pipeline.defaults import complete, image_kind
 from fvm_core.pipeline.planted import check_share
 from fvm_core.start_folder import absolute
@@ -41,9 +44,7 @@ def checked(
         config.check(),
         train_data=_whole(config.train_data, train),
         val_data=_whole(config.val_data, val),
-        model=replace(config.model, checkpoint=str(absolute(config.model.checkpoint)))
-        if config.model.checkpoint
-        else config.model,
+        model=replace(config.model, **_whole_paths(config.model)),
         compare=replace(
             config.compare, estimators=tuple(registry.plain(name) for name in config.compare.estimators)
         ),
@@ -57,8 +58,15 @@ def checked(
     check_share(config.compare.planted or 0.0, val.given)
     _check_estimators(full)
     if not own_model:
-        _check_model(full, train)
+        _check_model(full, train, val)
     return config
+
+
+def _whole_paths(model: ModelConfig) -> dict[str, str]:
+    """The files that the model's settings name, each with its whole path: workers start in other folders."""
+    names = ("checkpoint", "backbone_weights", "features", "val_features")
+    given = {name: getattr(model, name) for name in names}
+    return {name: str(absolute(path)) for name, path in given.items() if path and path != PYTHON}
 
 
 def _whole(spec: DatasetSpec, dataset: ImageDataset) -> DatasetSpec:
@@ -119,7 +127,17 @@ def _try_declarations(kind: type[Estimator], full: RunConfig) -> None:
         raise SaltflatError(f"{kind.title} declares costs that are no numbers from 0 on: {numbers}.")
 
 
-def _check_model(full: RunConfig, train: ImageDataset) -> None:
+def _check_model(full: RunConfig, train: ImageDataset, val: ImageDataset) -> None:
+    """What is to be trained can be built, with the weights or features that are named."""
+    settings = full.model
+    if settings.features:
+        if settings.features != PYTHON:
+            read_features(settings.features, train.ids, "train")
+            read_features(settings.val_features or settings.features, val.ids, "val")
+        return
+    if settings.on_features:
+        body_of(settings, settings.size)
+        return
     channels = image_kind(train)[1] if full.model.name == "small_cnn" else 3
     model = build_model(
         full.model.name,
@@ -127,7 +145,8 @@ def _check_model(full: RunConfig, train: ImageDataset) -> None:
         channels=channels,
         size=full.model.size,
         stem=full.model.stem,
-        pretrained=full.model.pretrained,
+        pretrained=bool(full.model.pretrained),
+        backbone_weights=full.model.backbone_weights,
     )
     if full.model.checkpoint:
         load_weights(model, full.model.checkpoint)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import numpy as np
 import psutil
 
 from fvm_core.atomic import write_text
-from fvm_core.config import RunConfig
+from fvm_core.config import ModelConfig, RunConfig
 from fvm_core.data import open_spec
 from fvm_core.data.conversion import PLAIN, conversion_of
 from fvm_core.data.conversion_choice import with_conversion
@@ -18,14 +19,12 @@ from fvm_core.data.pixels import Pixels
 from fvm_core.data.problems import align_classes, find_problems
 from fvm_core.data.thumbnails import Thumbnails
 from fvm_core.errors import SaltflatError
+from fvm_core.models.pretrained import preprocessing
 from fvm_core.pipeline.context import Context
 from fvm_core.pipeline.defaults import complete, fit_notice, image_kind
-from fvm_core.pipeline.inputs import Inputs, WithPlanted
-from fvm_core.pipeline.planted import FILE as PLANTED
-from fvm_core.pipeline.planted import holds, plant, planted_rows
+from fvm_core.pipeline.inputs import Inputs, InputSpec
+from fvm_core.pipeline.planted import hold_back_planted, holds
 from fvm_core.runs.problems_json import save_problems
-
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 def open_data(config: RunConfig) -> tuple[ImageDataset, ImageDataset]:
@@ -40,8 +39,6 @@ def prepare(context: Context) -> dict:
         SaltflatError: the data has a problem with which no run makes sense.
     """
     run, total = context.run, len(context.train) + len(context.val)
-    # An attempt that was stopped late has planted already; those samples are no others' now.
-    (run.path / PLANTED).unlink(missing_ok=True)
     _choose_conversion(context)
     thumbnails = {}
     for where, dataset, before in _sets(context):
@@ -65,23 +62,14 @@ def prepare(context: Context) -> dict:
     problems += notices
     save_problems(run.path, problems)
     write_text(run.path / "config.toml", context.config.to_toml())
-    channels = image_kind(context.train).channels
-    if context.config.model.name != "small_cnn" and context.given_model is None:
-        channels = 3
-    size = context.config.model.size
-    pixels = _build_pixels(context, channels, size, total)
-    if context.config.model.pretrained:
-        mean, std = IMAGENET_MEAN, IMAGENET_STD
-    else:
-        found = pixels["train"].mean_std()
-        mean, std = (tuple(round(float(v), 6) for v in values) for values in found)
-        std = tuple(value or 1.0 for value in std)
+    pixels = None if context.config.model.on_features else _build_pixels_of(context, total)
+    spec = _input_spec(context, pixels)
     run.update(
         samples=len(context.train),
         validation_samples=len(context.val),
         classes=list(context.classes),
         device=context.device,
-        input={"channels": channels, "size": size, "mean": list(mean), "std": list(std)},
+        input=spec.to_dict(),
         problems=[
             {
                 "kind": problem.kind,
@@ -93,12 +81,51 @@ def prepare(context: Context) -> dict:
             for problem in problems
         ],
     )
-    open_inputs(context, pixels)
-    planted = plant(context)
-    if planted:
-        run.update(planted=planted)
-        hold_back_planted(context)
+    if pixels is not None:
+        open_inputs(context, pixels)
     return {}
+
+
+def _input_spec(context: Context, pixels: dict[str, Pixels] | None) -> InputSpec:
+    """Size and normalisation of the input: as pretrained weights want it, else by the training images."""
+    settings = context.config.model
+    if settings.features or context.given_features is not None:
+        return InputSpec(3, max(1, settings.size), (0.0,) * 3, (1.0,) * 3)
+    if settings.pretrained and context.given_model is None:
+        return pretrained_spec(settings, context.train)
+    assert pixels is not None
+    mean, std = (tuple(round(float(v), 6) for v in values) for values in pixels["train"].mean_std())
+    channels = pixels["train"].shape[0]
+    return InputSpec(channels, settings.size, mean, tuple(value or 1.0 for value in std))
+
+
+def pretrained_spec(settings: ModelConfig, train: ImageDataset) -> InputSpec:
+    """The input as the weights want it; of images that are smaller than it nothing is cut away.
+
+    Their edges are all that there is; those of photographs seldom hold what the label means.
+    """
+    wanted = preprocessing(settings.name, settings.size)
+    small = image_kind(train).side < settings.size
+    crop = wanted.crop if settings.on_features and not small else 1.0
+    return InputSpec(3, settings.size, wanted.mean, wanted.std, crop, wanted.interpolation)
+
+
+def _build_pixels_of(context: Context, total: int) -> dict[str, Pixels]:
+    settings = context.config.model
+    grey = settings.name == "small_cnn" or context.given_model is not None
+    channels = image_kind(context.train).channels if grey else 3
+    return _build_pixels(context, channels, settings.size, total)
+
+
+def content_of(run: Path, where: str) -> str:
+    """32 hex digits over the content of all images of the `train` or `val` set, as the stage has seen it."""
+    hashes = Thumbnails(thumbnail_folder(run, where)).hashes
+    return hashlib.blake2b(np.ascontiguousarray(hashes), digest_size=16).hexdigest()
+
+
+def readable_images(run: Path, where: str) -> np.ndarray:
+    """(n,) which images of the `train` or `val` set can be decoded, as the stage has seen."""
+    return Thumbnails(thumbnail_folder(run, where)).readable
 
 
 def _choose_conversion(context: Context) -> None:
@@ -149,15 +176,6 @@ def open_inputs(context: Context, pixels: dict[str, Pixels] | None = None) -> No
     context.train_inputs = Inputs(pixels["train"], context.train.given, spec, context.device)
     context.val_inputs = Inputs(pixels["val"], context.val.given, spec, context.device)
     hold_back_planted(context)
-
-
-def hold_back_planted(context: Context) -> None:
-    """Move the planted samples from the validation set to the rated ones."""
-    rows, labels = planted_rows(context)
-    context.rated = context.train_inputs
-    if len(rows):
-        context.val_inputs.hold_back(rows)
-        context.rated = WithPlanted(context.train_inputs, context.val_inputs, rows, labels)
 
 
 def thumbnail_folder(run: Path, where: str) -> Path:

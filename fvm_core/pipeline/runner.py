@@ -10,6 +10,7 @@ from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -26,9 +27,11 @@ from fvm_core.device import make_repeatable, peak_memory, resolve
 from fvm_core.errors import SaltflatError
 from fvm_core.pipeline.compare import compare
 from fvm_core.pipeline.context import Context
+from fvm_core.pipeline.crossfit import crossfit
 from fvm_core.pipeline.curvature import curvature
 from fvm_core.pipeline.data_changes import PYTHON, difference, identity
 from fvm_core.pipeline.embed import embed
+from fvm_core.pipeline.feature_stage import features, open_features
 from fvm_core.pipeline.preflight import checked
 from fvm_core.pipeline.prepare import open_data, open_inputs, prepare
 from fvm_core.pipeline.progress import Progress, Silent
@@ -39,15 +42,18 @@ from fvm_core.pipeline.tune import tune
 from fvm_core.remembered import remember_run
 from fvm_core.runs import checksums
 from fvm_core.runs.run_folder import RunFolder
+from fvm_core.runs.stage_files import done_stages
 from fvm_core.workspace import Workspace
 
 _STAGES: dict[str, Callable[[Context], dict]] = {
     "prepare": prepare,
+    "features": features,
     "train": train,
     "tune": tune,
     "curvature": curvature,
     "score": score,
     "relabel": relabel,
+    "crossfit": crossfit,
     "compare": compare,
     "embed": embed,
 }
@@ -59,6 +65,7 @@ def execute(
     *,
     data: tuple[ImageDataset, ImageDataset] | None = None,
     model: nn.Module | None = None,
+    features: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> RunFolder:
     """Do every stage of a run that is not done yet.
 
@@ -67,6 +74,7 @@ def execute(
         progress: told what happens; its `Cancelled` leaves the folder ready to be resumed.
         data: training and validation set, for data that exists only in Python.
         model: a module that takes the place of the settings' model.
+        features: embeddings (N, D) and (M, D) of both sets, in place of a backbone's.
 
     Raises:
         SaltflatError: bad data or settings, data that changed since the run began, or another process
@@ -76,7 +84,7 @@ def execute(
     progress = progress or Silent()
     with run.locked():
         sweep(run.path)
-        _execute(run, progress, data, model)
+        _execute(run, progress, data, model, features)
     return run
 
 
@@ -85,6 +93,7 @@ def _execute(
     progress: Progress,
     data: tuple[ImageDataset, ImageDataset] | None,
     model: nn.Module | None,
+    given_features: tuple[np.ndarray, np.ndarray] | None,
 ) -> None:
     if run.finished:
         progress.log("Everything is done already.")
@@ -99,11 +108,15 @@ def _execute(
     val_set = converted(val_set, config.val_data.conversion)
     _check_fingerprint(run, train_set, val_set)
     run.update(versions=_versions(), device=device)
-    context = Context(run, config, train_set, val_set, device, progress, model)
+    if config.model.features == PYTHON and given_features is None:
+        raise SaltflatError(
+            "This run's features were arrays in Python: go on with it from there, with the same `features`."
+        )
+    context = Context(run, config, train_set, val_set, device, progress, model, given_features)
     if run.done("prepare"):
-        open_inputs(context)
+        _open(context)
     for stage, work in _STAGES.items():
-        if run.done(stage):
+        if stage in done_stages(run.info["stages"]):
             continue
         progress.log(f"Stage {stage} starts.")
         progress.update(stage, 0, 0)
@@ -118,9 +131,20 @@ def _execute(
         checksums.note(run.path, stage)
         run.update(peak_memory_bytes=max(run.info.get("peak_memory_bytes", 0), peak_memory(device)))
         run.finish(stage, seconds, **details)
+        if stage == "prepare":
+            _open(context)
         progress.log(f"Stage {stage} is done after {seconds:.1f} s.")
     # Decoded pixels and half-finished arrays: everything of value is in the result files now.
     shutil.rmtree(run.path / "work", ignore_errors=True)
+
+
+def _open(context: Context) -> None:
+    """What an earlier attempt, or the stage before, has prepared."""
+    if context.config.model.on_features:
+        if context.run.done("features"):
+            open_features(context)
+    elif not hasattr(context, "train_inputs"):
+        open_inputs(context)
 
 
 def _check_fingerprint(run: RunFolder, train_set: ImageDataset, val_set: ImageDataset) -> None:
@@ -134,7 +158,7 @@ def _check_fingerprint(run: RunFolder, train_set: ImageDataset, val_set: ImageDa
 
 def _versions() -> dict[str, str]:
     found = {"python": platform.python_version(), "threads": str(torch.get_num_threads())}
-    for package in ("saltflat", "torch", "torchvision", "numpy", "scikit-learn", "umap-learn"):
+    for package in ("saltflat", "torch", "torchvision", "timm", "numpy", "scikit-learn", "umap-learn"):
         try:
             found[package] = version(package)
         except PackageNotFoundError:
@@ -150,6 +174,7 @@ def start(
     model: str | nn.Module | None = None,
     resume: bool = False,
     progress: Progress | None = None,
+    features: str | Path | tuple[np.ndarray, np.ndarray] | None = None,
     **options: object,
 ) -> RunFolder:
     """Run everything from Python: `fvm.run(train, val, model="resnet18", solver="sam", out="runs/first")`.
@@ -162,6 +187,8 @@ def start(
             With a module and no `epochs` its weights are taken as θ*.
         resume: go on with a run that is in `out`.
         progress: see `Progress`.
+        features: embeddings made elsewhere, in place of a backbone: arrays (N, D) and (M, D) of both sets in
+            their order, or a file as `--features` takes it.
         **options: any option of the command line, such as `epochs`, `gamma`, `steps`, `damping`, `seed`,
             `limit`, `val_limit`; those that say how data is read, such as `label_column`, where it is given
             as a path.
@@ -185,13 +212,16 @@ def start(
         options = {"epochs": 0, **options, "model": type(module).__name__}
     elif model is not None:
         options["model"] = model
+    arrays = features if isinstance(features, tuple) else None
+    if features is not None:
+        options["features"] = PYTHON if arrays is not None else str(features)
     config = RunConfig.from_options(_spec(train_set), _spec(val_set), options)
     if not (resume and run.exists()):
         run.refuse_used()
         config = checked(config, train_set, val_set, own_model=module is not None)
         run = RunFolder.create(out, config)
         register(run, progress)
-    return execute(run, progress, data=align_classes(train_set, val_set), model=module)
+    return execute(run, progress, data=align_classes(train_set, val_set), model=module, features=arrays)
 
 
 def _opened(data: ImageDataset | str | Path, split: str, values: dict) -> ImageDataset:

@@ -13,7 +13,7 @@ from fvm_core.device import training_autocast
 from fvm_core.errors import SaltflatError
 from fvm_core.pipeline.context import Context, Throttle, seed_step
 from fvm_core.pipeline.evaluation import risk_and_accuracy
-from fvm_core.pipeline.inputs import augmented
+from fvm_core.pipeline.inputs import Samples, augmented
 from fvm_core.pipeline.weights import load_training_state, save_tensors, save_training_state
 
 _STAGE = 1
@@ -85,6 +85,8 @@ def one_epoch(
     epoch: int,
     stage: int,
     tell: Callable[[int], None],
+    samples: Samples | None = None,
+    weights: torch.Tensor | None = None,
 ) -> tuple[float, float]:
     """One pass over some rows with the settings of the run.
 
@@ -92,10 +94,12 @@ def one_epoch(
         context: the run.
         model: changed in place.
         optimizer: of its parameters.
-        rows: of `context.rated`.
+        rows: of the samples.
         epoch: from 0, decides the learning rate, the order and the random numbers.
         stage: another number draws other random numbers.
         tell: called with the number of every batch; may raise to stop.
+        samples: what is learnt; those of `context.rated` where it is left out.
+        weights: of each sample's loss; all 1 where they are left out.
 
     Returns:
         Mean loss and accuracy on the batches as they were seen.
@@ -103,7 +107,8 @@ def one_epoch(
     Raises:
         SaltflatError: the loss is not finite any more.
     """
-    settings, seed, inputs = context.config.train, context.config.seed, context.rated
+    settings, seed = context.config.train, context.config.seed
+    inputs = context.rated if samples is None else samples
     for group in optimizer.param_groups:
         group["lr"] = settings.lr * (0.1 if 2 * epoch >= settings.epochs else 1.0)
     order = np.random.default_rng([seed, stage, epoch]).permutation(rows)
@@ -122,7 +127,11 @@ def one_epoch(
         optimizer.zero_grad(set_to_none=True)
         with training_autocast(context.device, context.config.precision):
             logits = model(images)
-        loss = F.cross_entropy(logits.float(), labels)
+        if weights is None:
+            loss = F.cross_entropy(logits.float(), labels)
+        else:
+            each = F.cross_entropy(logits.float(), labels, reduction="none")
+            loss = (each * weights[torch.from_numpy(part)].to(each)).mean()
         loss.backward()
         optimizer.step()
         loss_sum += loss.detach() * len(part)

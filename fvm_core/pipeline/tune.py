@@ -83,8 +83,33 @@ def start_solver(model: torch.nn.Module, settings: TuneConfig) -> Solver:
     return SOLVER_CLASSES[settings.solver](model, optimizer, settings.gamma)
 
 
+class Pull:
+    """`(ρ/2)‖θ − θ₀‖²` over the trainable parameters: what keeps a tuning near where it began.
+
+    A few trusted images would otherwise make the model forget what many noisy ones have taught it.
+
+    Args:
+        model: at θ₀; strength: ρ.
+    """
+
+    def __init__(self, model: torch.nn.Module, strength: float):
+        self.strength = strength
+        self._start = {n: p.detach().clone() for n, p in model.named_parameters() if p.requires_grad}
+
+    def __call__(self, model: torch.nn.Module) -> torch.Tensor:
+        """The term at the model's parameters."""
+        terms = [(p - self._start[n]).square().sum() for n, p in model.named_parameters() if n in self._start]
+        return self.strength / 2 * torch.stack(terms).sum()
+
+
 def one_step(
-    context: Context, settings: TuneConfig, solver: Solver, rows: np.ndarray, step: int, stage: int
+    context: Context,
+    settings: TuneConfig,
+    solver: Solver,
+    rows: np.ndarray,
+    step: int,
+    stage: int,
+    pull: Pull | None = None,
 ) -> tuple[float, float | None, float]:
     """One minibatch of the validation set.
 
@@ -95,6 +120,7 @@ def one_step(
         rows: of the validation set.
         step: from 0.
         stage: another number draws other random numbers.
+        pull: added to the loss.
 
     Returns:
         Loss, sharpness (None for plain SGD) and accuracy of the minibatch before the step.
@@ -113,7 +139,8 @@ def one_step(
         logits = solver.model(images)
         if not first:
             first.append(float((logits.detach().argmax(1) == labels).float().mean()))
-        return F.cross_entropy(logits, labels)
+        found = F.cross_entropy(logits, labels)
+        return found if pull is None else found + pull(solver.model)
 
     solver.model.train()
     done = solver.step(loss)
@@ -130,8 +157,10 @@ def tune_besides(
     model: torch.nn.Module,
     settings: TuneConfig,
     stage: int,
-    state_file: Path,
+    state_file: Path | None,
     tell: Callable[[int, int], None],
+    rows: np.ndarray | None = None,
+    pull: Pull | None = None,
 ) -> None:
     """Tune a model in place, apart from the run's own tuning; goes on after the last saved state.
 
@@ -140,19 +169,22 @@ def tune_besides(
         model: where to start.
         settings: complete.
         stage: see `one_step`.
-        state_file: of the unfinished tuning; whoever stores the result deletes it.
+        state_file: of the unfinished tuning; whoever stores the result deletes it. None keeps none.
         tell: called with steps done and in all; may raise to stop.
+        rows: of the validation set; all usable ones where they are left out.
+        pull: see `Pull`.
     """
-    solver, rows, start = start_solver(model, settings), context.val_inputs.usable(), 0
-    if state_file.exists():
+    solver, start = start_solver(model, settings), 0
+    rows = context.val_inputs.usable() if rows is None else rows
+    if state_file is not None and state_file.exists():
         start, extra = load_training_state(state_file, model, solver.optimizer)
         solver.restore(extra)
     saving = Throttle(20)
     saving()
     for step in range(start, settings.steps):
         tell(step, settings.steps)
-        one_step(context, settings, solver, rows, step, stage)
-        if saving():
+        one_step(context, settings, solver, rows, step, stage, pull)
+        if state_file is not None and saving():
             save_training_state(state_file, step + 1, model, solver.optimizer, solver.state())
     tell(settings.steps, settings.steps)
     model.eval()

@@ -24,7 +24,7 @@ from fvm_core.errors import DamagedFile, SaltflatError
 from fvm_core.estimators import registry
 from fvm_core.estimators.setting import Value
 from fvm_core.runs import checksums, metrics_json, run_json
-from fvm_core.runs.stage_files import STAGES
+from fvm_core.runs.stage_files import STAGES, done_stages
 from fvm_core.shapes import amount, fault, finite
 from fvm_core.stored import read_schema, read_table
 
@@ -263,7 +263,7 @@ class RunFolder:
     @property
     def finished(self) -> bool:
         """Whether every stage is finished."""
-        return all(self.done(stage) for stage in STAGES)
+        return done_stages(self.info["stages"]) == list(STAGES)
 
     @property
     def has_scores(self) -> bool:
@@ -303,6 +303,20 @@ class RunFolder:
                 self.path / "unscored.parquet", "it doesn't name rows of scores.parquet", self._redo
             )
         return table.set_index("row")["reason"]
+
+    def crossfit_probabilities(self) -> np.ndarray | None:
+        """(N + Q, K) by models that have not seen the sample, planted samples last; None without that stage.
+
+        Raises:
+            DamagedFile: the file can't be read.
+        """
+        path = self.path / "crossfit" / "probabilities.npy"
+        if not path.exists():
+            return None
+        try:
+            return np.load(path, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise DamagedFile(path, str(error).rstrip("."), self._redo) from None
 
     def has_column(self, name: str) -> bool:
         """Whether `scores.parquet` has a column; raises `DamagedFile`."""

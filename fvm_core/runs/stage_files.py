@@ -7,11 +7,26 @@ from pathlib import Path
 
 from fvm_core.estimators import registry
 
-STAGES = ("prepare", "train", "tune", "curvature", "score", "relabel", "compare", "embed")
+STAGES = (
+    "prepare",
+    "features",
+    "train",
+    "tune",
+    "curvature",
+    "score",
+    "relabel",
+    "crossfit",
+    "compare",
+    "embed",
+)
 """The stages in their order; each is either done or not, nothing in between is read by others."""
 
+YOUNGER = ("features", "crossfit")
+"""Stages that runs of older versions do not have; those are whole without them."""
+
 PATTERNS = {
-    "prepare": ("thumbnails/*", "thumbnails_val/*", "problems.json", "planted.parquet"),
+    "prepare": ("thumbnails/*", "thumbnails_val/*", "problems.json"),
+    "features": ("planted.parquet",),
     "train": ("checkpoints/theta_star.safetensors", "checkpoints/epoch_*.safetensors", "training.parquet"),
     "tune": ("checkpoints/step_*.safetensors", "tuning.parquet"),
     "curvature": ("curvature/*.safetensors",),
@@ -23,16 +38,31 @@ PATTERNS = {
         "planted_trajectory.parquet",
         "metrics.json",
     ),
+    "crossfit": ("crossfit/*",),
     "compare": ("estimators/*", "figures/*"),
     "embed": ("embedding.parquet",),
 }
-"""What `score` writes is taken over by `relabel` and gone at the end of the run."""
+"""What `score` writes is taken over by `relabel` and gone at the end of the run; features are kept in the
+workspace, and made again where they are gone."""
 
 ALONE = ("thumbnails/*", "thumbnails_val/*", "problems.json", "training.parquet", "tuning.parquet")
 """Files that no later stage reads: to have them again, their stage is enough."""
 
 OWN_SCORES = ("fvm", "influence_trained", "tuned_loss", "loss")
 """Estimators that come from the stage `score`."""
+
+
+def done_stages(stages: dict) -> list[str]:
+    """The finished stages in their order; those that a run is too old to have count with what follows.
+
+    Args:
+        stages: of `run.json`, by name.
+    """
+    done = [stage for stage in STAGES if stages.get(stage, {}).get("state") in ("done", "skipped")]
+    last = max((STAGES.index(stage) for stage in done), default=-1)
+    return [
+        stage for stage in STAGES[: last + 1] if stage in done or (stage in YOUNGER and stage not in stages)
+    ]
 
 
 def stage_of(file: str) -> str | None:
@@ -75,4 +105,6 @@ def stages_to_redo(file: str) -> tuple[str, ...]:
         return ("score", "relabel", "compare") if Path(file).stem in OWN_SCORES else ("compare",)
     if stage == "relabel":
         return ("score", "relabel", "compare")
+    if stage == "crossfit":
+        return ("crossfit", "compare")
     return STAGES[STAGES.index(stage) :]

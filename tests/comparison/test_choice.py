@@ -13,6 +13,7 @@ from tests.comparison.cases import copied
 
 def test_the_runs_own_until_another_is_chosen(finished_run, tmp_path, workspace):
     run = copied(finished_run, tmp_path)
+    (run.path / "choice.json").unlink()  # as in runs from before they chose
     assert chosen(run) == OWN
     assert read_scores(run).equals(run.scores)
     before = stamp(run)

@@ -20,6 +20,8 @@ LINES = {
     "fvm_asam": {},
     "fvm_fsam": {},
     "fvm_lpf": {},
+    "crossfit_loss": {},
+    "crossfit_margin": {},
     "tuned_loss": {},
     "tuned_margin": {},
     "tuned_gradient_norm": {},

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from fvm_core.comparison.results import descriptions, read_result
-from fvm_core.config import CompareConfig, TrainConfig, TuneConfig
+from fvm_core.config import CompareConfig, CrossfitConfig, TrainConfig, TuneConfig
 from fvm_core.diagonal.influence import DiagonalInfluence
 from fvm_core.errors import Cancelled, SaltflatError
 from fvm_core.estimators import registry
@@ -37,7 +37,8 @@ OWN = {"fvm", "influence_trained"}
 
 
 def few_epochs(**changes):
-    return tiny_config(train=TrainConfig(epochs=12), tune=TuneConfig(steps=30, saved_steps=2), **changes)
+    settings = {"train": TrainConfig(epochs=12), "tune": TuneConfig(steps=30, saved_steps=2)}
+    return tiny_config(**settings, crossfit=CrossfitConfig(rounds=1, folds=2), **changes)
 
 
 @pytest.fixture(scope="module")

@@ -127,9 +127,12 @@ def test_run_json_that_lacks_something(run, key):
         ("tuning.parquet", ["tune"]),
         (
             "checkpoints/step_000060.safetensors",
-            ["tune", "curvature", "score", "relabel", "compare", "embed"],
+            ["tune", "curvature", "score", "relabel", "crossfit", "compare", "embed"],
         ),
-        ("curvature/step_000000.safetensors", ["curvature", "score", "relabel", "compare", "embed"]),
+        (
+            "curvature/step_000000.safetensors",
+            ["curvature", "score", "relabel", "crossfit", "compare", "embed"],
+        ),
         ("scores.parquet", ["score", "relabel", "compare"]),
         ("estimators/fvm.parquet", ["score", "relabel", "compare"]),
     ],

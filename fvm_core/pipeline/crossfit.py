@@ -1,0 +1,356 @@
+"""Stage: probabilities by models that have seen neither the sample nor, of trusted images, their label."""
+
+from __future__ import annotations
+
+import copy
+import math
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import torch
+from torch import nn
+
+from fvm_core.atomic import replacing
+from fvm_core.comparison.calibration import calibrated_loss, temperature
+from fvm_core.config import RunConfig
+from fvm_core.pipeline.context import Context
+from fvm_core.pipeline.ensembles import trained_on
+from fvm_core.pipeline.evaluation import BATCH
+from fvm_core.pipeline.inputs import Samples, WithPlanted
+from fvm_core.pipeline.tune import Pull, tune_besides
+from fvm_core.pipeline.weights import load_tensors, save_tensors
+
+FOLDER = "crossfit"
+PROXIMITIES = (0.2, 1.0, math.inf)
+"""Strengths ρ that are tried; at infinity the fold's model is left as it was trained."""
+_FIXED = 0.2
+"""ρ of whole networks, for which trying several would take too long."""
+_DRAW, _TRAINING, _TUNING = 4000, 5000, 6000
+"""Numbers that keep these random draws apart, see `seed_step`."""
+
+
+@dataclass(frozen=True)
+class Round:
+    """What one round found, for one strength ρ of the pull.
+
+    Attributes:
+        number: from 1; proximity: ρ.
+        logits: (N + Q, K), NaN where a sample can't be used.
+        trusted: (M, K), of the usable validation samples.
+        loss: their cross-entropy after the best scaling of the logits; accuracy: their share that is right.
+    """
+
+    number: int
+    proximity: float
+    logits: np.ndarray
+    trusted: np.ndarray
+    loss: float
+    accuracy: float
+
+
+def crossfit(context: Context) -> dict:
+    """Score every sample by a model that has not learnt its label.
+
+    Samples and trusted images are dealt to F folds. A fold's model is trained on the samples of the others,
+    tuned on the trusted images of the others with the term `(ρ/2)‖θ − θ_f‖²`, and asked for its own fold.
+    In the second round a sample weighs `p(given label)` of the first and the trusted images of the other
+    folds are learnt too. ρ and the number of rounds are those with the smallest cross-entropy on trusted
+    images, each judged by a model that did not have it: the weights of fold f come from first models that
+    were tuned without the trusted images of fold f, since weights would hand them on.
+
+    Saves `crossfit/probabilities.npy` (N + Q, K) and `crossfit/trusted.npy` (M, K), both at the scale that
+    fits the trusted images, and `crossfit/trusted.parquet` with `row` in the validation set and `label`.
+
+    Returns:
+        `tried`: for every round and ρ the cross-entropy and accuracy; `round`, `proximity`, `loss` and
+        `accuracy` of the one that is kept.
+    """
+    settings = context.config.crossfit
+    if not settings.rounds:
+        return {"state": "skipped", "reason": "Cross-fitting is off: it trains a model for every fold."}
+    deal = Deal.of(context)
+    if deal.count < 2:
+        return {"state": "skipped", "reason": "Cross-fitting needs at least two trusted images."}
+    work = context.run.path / "work" / FOLDER
+    work.mkdir(parents=True, exist_ok=True)
+    with threads_for(context):
+        found = _round(context, deal, 1, None, work)
+        if settings.rounds > 1:
+            first = min(found, key=lambda one: one.loss)
+            found += _round(context, deal, 2, _weights(context, deal, first.proximity, work), work)
+    best = min(found, key=lambda one: one.loss)
+    _write(context, best, deal.trusted)
+    tried = [
+        {
+            "round": one.number,
+            "proximity": None if math.isinf(one.proximity) else one.proximity,
+            "loss": round(one.loss, 5),
+            "accuracy": round(one.accuracy, 5),
+        }
+        for one in found
+    ]
+    kept = tried[found.index(best)]
+    context.progress.log(
+        f"Cross-fitting keeps round {best.number} "
+        + ("without tuning" if math.isinf(best.proximity) else f"with proximity {best.proximity:g}")
+        + f": {100 * best.accuracy:.1f} % of {len(deal.trusted):,} trusted images right, each by a model "
+        "without it."
+    )
+    return {**kept, "tried": tried, "trusted": len(deal.trusted), "folds": deal.count}
+
+
+@contextmanager
+def threads_for(context: Context) -> Iterator[None]:
+    """One thread where a head is trained on a CPU: its products are too small to be shared out."""
+    before = torch.get_num_threads()
+    if context.config.model.train_part == "head" and context.device == "cpu":
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@dataclass(frozen=True)
+class Deal:
+    """Who belongs to which fold.
+
+    Attributes:
+        count: F.
+        samples: by fold, rows of `context.rated`.
+        trusted: (M,) usable rows of the validation set.
+        trusted_places: by fold, places in `trusted`.
+    """
+
+    count: int
+    samples: list[np.ndarray]
+    trusted: np.ndarray
+    trusted_places: list[np.ndarray]
+
+    @classmethod
+    def of(cls, context: Context) -> Deal:
+        """At random, always the same for a seed."""
+        seed, trusted = context.config.seed, context.val_inputs.usable()
+        count = min(context.config.crossfit.folds, len(trusted))
+        samples = np.random.default_rng([seed, _DRAW]).permutation(context.rated.usable())
+        places = np.random.default_rng([seed, _DRAW, 1]).permutation(len(trusted))
+        folds = range(count)
+        return cls(
+            count,
+            [np.sort(samples[fold::count]) for fold in folds],
+            trusted,
+            [np.sort(places[fold::count]) for fold in folds],
+        )
+
+    def others(self, fold: int) -> np.ndarray:
+        """Samples of the other folds."""
+        return np.sort(np.concatenate([rows for f, rows in enumerate(self.samples) if f != fold]))
+
+    def other_places(self, fold: int) -> np.ndarray:
+        """Places of the trusted images of the other folds."""
+        return np.sort(np.concatenate([places for f, places in enumerate(self.trusted_places) if f != fold]))
+
+
+def _round(
+    context: Context, deal: Deal, number: int, weights: list[np.ndarray] | None, work: Path
+) -> list[Round]:
+    """One round over all folds, for every ρ.
+
+    Args:
+        context: the run.
+        deal: the folds.
+        number: from 1.
+        weights: (N + Q,) for each fold, of the samples that its model learns.
+        work: where finished folds are kept.
+    """
+    classes, tried = len(context.classes), proximities(context.config)
+    labels = context.val_inputs.labels.numpy()[deal.trusted]
+    logits = {rho: np.full((len(context.rated), classes), np.nan, dtype=np.float32) for rho in tried}
+    on_trusted = {rho: np.full((len(labels), classes), np.nan, dtype=np.float32) for rho in tried}
+    for fold in range(deal.count):
+        path = work / f"round_{number}_fold_{fold}.safetensors"
+        if not path.exists():
+            tell = _teller(context, deal, (number - 1) * deal.count + fold)
+            stage = number * 100 + fold
+            models = _models(context, deal, fold, stage, weights, work, tell)
+            if number == 1:
+                save_tensors(work / f"base_{fold}.safetensors", models[math.inf].state_dict())
+            save_tensors(path, _answers(context, [models[rho] for rho in tried], deal, fold))
+            (work / "state.safetensors").unlink(missing_ok=True)
+        stored = load_tensors(path)
+        for place, rho in enumerate(tried):
+            logits[rho][deal.samples[fold]] = stored[f"samples_{place}"].numpy()
+            on_trusted[rho][deal.trusted_places[fold]] = stored[f"trusted_{place}"].numpy()
+    return [
+        Round(
+            number,
+            rho,
+            logits[rho],
+            on_trusted[rho],
+            calibrated_loss(on_trusted[rho], labels),
+            float((on_trusted[rho].argmax(1) == labels).mean()),
+        )
+        for rho in tried
+    ]
+
+
+def _weights(context: Context, deal: Deal, rho: float, work: Path) -> list[np.ndarray]:
+    """(N + Q,) for each fold f: `p(given label)` by first models that know no trusted image of fold f."""
+    labels = context.rated.labels.numpy()
+    found = [np.zeros(len(labels), dtype=np.float32) for _ in range(deal.count)]
+    for own in range(deal.count):
+        path = work / f"weights_{own}.safetensors"
+        rows = deal.samples[own]
+        if not path.exists():
+            base = context.new_model()
+            base.load_state_dict(load_tensors(work / f"base_{own}.safetensors", context.device))
+            base.eval()
+            given = torch.from_numpy(labels[rows])
+
+            def believed_by(model: nn.Module, rows=rows, given=given) -> torch.Tensor:
+                p = torch.from_numpy(_logits(model, context.rated, rows, context)).softmax(1)
+                return p.gather(1, given[:, None])[:, 0]
+
+            believed = torch.zeros(deal.count, len(rows))
+            if math.isinf(rho):  # no trusted image was learnt, so all folds may know the same
+                believed[:] = believed_by(base)
+            for fold in range(deal.count):
+                if fold == own or math.isinf(rho):
+                    continue
+                place = own * deal.count + fold
+                tell = _teller(context, deal, 2 * deal.count, 1 / deal.count**2, place)
+                believed[fold] = believed_by(_tuned(context, base, rho, deal, fold, 900 + place, tell))
+            save_tensors(path, {"believed": believed})
+        stored = load_tensors(path)["believed"].numpy()
+        for fold in range(deal.count):
+            found[fold][rows] = stored[fold]
+    return found
+
+
+def _teller(
+    context: Context, deal: Deal, before: float, part: float = 1.0, place: int = 0
+) -> Callable[[float], None]:
+    """Tells the progress of one piece of the stage: folds of both rounds, and the weights between them."""
+    rounds = context.config.crossfit.rounds or 1
+    total = rounds * deal.count + (1 if rounds > 1 else 0)
+
+    def tell(share: float) -> None:
+        context.progress.update("crossfit", round(1000 * (before + part * (place + share))), 1000 * total)
+
+    return tell
+
+
+def proximities(config: RunConfig) -> tuple[float, ...]:
+    """The strengths ρ that a run tries."""
+    given = config.crossfit.proximity
+    if given is not None:
+        return (given,)
+    return PROXIMITIES if config.model.on_features else (_FIXED,)
+
+
+def _models(
+    context: Context,
+    deal: Deal,
+    fold: int,
+    stage: int,
+    weights: list[np.ndarray] | None,
+    work: Path,
+    tell: Callable[[float], None],
+) -> dict[float, nn.Module]:
+    """The fold's model by ρ; at infinity as it was trained."""
+    rows, samples, sample_weights = deal.others(fold), context.rated, None
+    if weights is not None:
+        trusted, places = deal.trusted, deal.other_places(fold)
+        labels = context.val_inputs.labels.numpy()[trusted]
+        samples = WithPlanted(context.rated, context.val_inputs, trusted, labels)
+        rows = np.concatenate([rows, len(context.rated) + places])
+        extra = np.full(len(trusted), context.config.crossfit.trusted_weight, dtype=np.float32)
+        sample_weights = torch.from_numpy(np.concatenate([weights[fold], extra]))
+    epochs, tried = context.config.train.epochs, proximities(context.config)
+    half = epochs / (epochs + len(tried))
+    state = work / "state.safetensors"
+    found = {
+        math.inf: trained_on(
+            context,
+            rows,
+            _TRAINING + stage,
+            state,
+            lambda epoch: tell(half * epoch / max(1, epochs)),
+            samples,
+            sample_weights,
+        )
+    }
+    for place, rho in enumerate(tried):
+
+        def tell_tuning(share: float, place: int = place) -> None:
+            tell(half + (1 - half) * (place + share) / len(tried))
+
+        found[rho] = _tuned(context, found[math.inf], rho, deal, fold, stage, tell_tuning)
+    return found
+
+
+def _tuned(
+    context: Context,
+    base: nn.Module,
+    rho: float,
+    deal: Deal,
+    fold: int,
+    stage: int,
+    tell: Callable[[float], None],
+) -> nn.Module:
+    """A fold's model tuned on the trusted images of the other folds, held near where it began."""
+    if math.isinf(rho) or not context.config.tune.steps:
+        return base
+    model, trusted = copy.deepcopy(base), deal.trusted[deal.other_places(fold)]
+    tune_besides(
+        context,
+        model,
+        context.config.tune,
+        _TUNING + stage,
+        None,
+        lambda done, steps: tell(done / max(1, steps)),
+        trusted,
+        Pull(model, rho),
+    )
+    return model
+
+
+def _answers(context: Context, models: list[nn.Module], deal: Deal, fold: int) -> dict[str, torch.Tensor]:
+    """Logits of each model for the fold's own samples and trusted images."""
+    found = {}
+    trusted = deal.trusted[deal.trusted_places[fold]]
+    for place, model in enumerate(models):
+        for name, inputs, rows in (
+            ("samples", context.rated, deal.samples[fold]),
+            ("trusted", context.val_inputs, trusted),
+        ):
+            found[f"{name}_{place}"] = torch.from_numpy(_logits(model, inputs, rows, context))
+    return found
+
+
+@torch.no_grad()
+def _logits(model: nn.Module, inputs: Samples, rows: np.ndarray, context: Context) -> np.ndarray:
+    found = np.zeros((len(rows), len(context.classes)), dtype=np.float32)
+    for start in range(0, len(rows), BATCH):
+        part = rows[start : start + BATCH]
+        found[start : start + BATCH] = model(inputs.images(part)).float().cpu().numpy()
+    return found
+
+
+def _write(context: Context, best: Round, trusted: np.ndarray) -> None:
+    folder = context.run.path / FOLDER
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    labels = context.val_inputs.labels.numpy()[trusted]
+    scale = temperature(best.trusted, labels)
+    for name, logits in (("probabilities", best.logits), ("trusted", best.trusted)):
+        with replacing(folder / f"{name}.npy") as temporary:
+            p = torch.from_numpy(scale * logits).softmax(1).numpy()
+            np.save(temporary, p, allow_pickle=False)
+    table = {"row": pa.array(trusted, pa.int32()), "label": pa.array(labels, pa.int32())}
+    context.run.write_table(f"{FOLDER}/trusted.parquet", pa.table(table))
