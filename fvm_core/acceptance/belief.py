@@ -82,10 +82,11 @@ def believe(
 
     What it may be off by is drawn: each draw weighs the trusted images anew (Bayesian bootstrap), fits the
     scale again and the transition on some samples drawn anew. Then every second draw takes wrong labels for
-    rarer, the others for more frequent, by the share σ that the same estimate finds among the trusted
-    images, where none is wrong: noise is multiplied by `1 ∓ σ/π`, π the estimated share of wrong labels.
-    For a model which is a little off for some class takes right labels for wrong ones; and where wrong
-    labels are frequent among images that are hard to tell apart, there are more than the estimate can see.
+    rarer, the others for more frequent, by the share σ that the same estimate finds among the trusted images,
+    where none is wrong: noise is multiplied by `1 ∓ σ/π`, π the estimated share of wrong labels. For a model
+    which is a little off for some class takes right labels for wrong ones; and where wrong labels are common
+    among images that are hard to tell apart, there are more than the estimate can see. The draws with rarer
+    wrong labels also count one more trusted image on which the model errs.
 
     Args:
         probabilities: (N, K) of models that have not seen the sample's label; NaN rows are left out.
@@ -124,7 +125,8 @@ def believe(
     drawn_rows = max(_IN_A_DRAW, _A_CLASS_IN_A_DRAW * classes)
     for draw in range(draws):
         weights = rng.exponential(size=len(trusted_labels))
-        again = fit_scale(clean.log_p, clean.place(trusted_labels), weights)
+        rare = draw % 2 == 1
+        again = _scale_again(rng, clean, trusted_labels, weights, one_more=rare)
         kept, others = short.scaled(again)
         rows = some[rng.integers(len(some), size=min(len(some), drawn_rows))]
         found = fit_transition(
@@ -133,7 +135,7 @@ def believe(
         share = 1 - posterior(kept, others, short.index, labels, found)[places].mean()
         doubted, _ = _spurious(clean, trusted_labels, clean_transition, again, weights)
         off = doubted / max(float(share), 1e-9)
-        found = scaled_noise(found, max(0.0, 1 - off) if draw % 2 else 1 + off)
+        found = scaled_noise(found, max(0.0, 1 - off) if rare else 1 + off)
         drawn = posterior(kept, others, short.index, labels, found)
         right_draws[draw], kept_draws[draw] = drawn[picked], drawn[places][chosen]
         before[draw] = (1 - drawn[places]).sum()
@@ -161,6 +163,23 @@ def believe(
         found=found_at,
         found_right=found_right,
     )
+
+
+def _scale_again(
+    rng: np.random.Generator, clean: Likely, labels: Ints, weights: Floats, one_more: bool
+) -> float:
+    """The scale with other weights; with `one_more` as if one more image, of the second class, had been seen.
+
+    Without that, few images which the model all gets right would let it be as sure as it says.
+    """
+    own = clean.place(labels)
+    if not one_more:
+        return fit_scale(clean.log_p, own, weights)
+    image = int(rng.integers(len(labels)))
+    others = clean.log_p[image].copy()
+    others[own[image]] = -np.inf
+    log_p = np.concatenate([clean.log_p, clean.log_p[image : image + 1]])
+    return fit_scale(log_p, np.append(own, others.argmax()), np.append(weights, 1.0))
 
 
 def _some(rng: np.random.Generator, count: int, most: int) -> Ints:

@@ -14,6 +14,8 @@ from fvm_core.comparison.evidence import Interval, share_interval
 
 _Z = float(norm.ppf(0.975))
 _BINS = 20
+_LEAST = 10
+"""Planted wrong labels that are asked at least, the most probable ones, where fewer are above a cut."""
 
 
 @dataclass(frozen=True)
@@ -35,28 +37,33 @@ class Expectation:
     gain: Interval
 
 
-def alarm_factor(
+def alarms_beside(
     belief: Belief, accepted: Floats | Ints, kept: Floats, seen: Floats | Ints
 ) -> tuple[Floats, Floats]:
-    """How much more often than believed right labels may be taken for wrong: the ends of a 95 % interval.
+    """How many right labels fewer, and more, than believed may be taken for wrong: ends of a 95 % interval.
 
     Images whose label is known to be right are asked: `seen` of the A images would be accepted, believed are
-    `E = A · Σ_accepted q_i(given) / Σ_all q_i(given)`. The factor λ, `seen ~ Poisson(λE)` with an exponential
-    prior of mean 1, is then `Gamma(seen + 1, E + 1)`. Few images say little: without any, it is up to 3.7.
+    `E = A · h / R`, with `h = Σ_accepted q_i(given)` and `R = Σ_all q_i(given)`. The factor λ on h,
+    `seen ~ Poisson(λE)` with an exponential prior of mean 1, is then `Gamma(seen + 1, E + 1)`: few images say
+    little, and without any it is up to 3.7. A model that is far too sure takes h for next to nothing, and
+    no factor helps; so the upper end is also no less than the median of `Gamma(seen) · R / A`.
 
     Args:
         belief: of the run.
-        accepted: (…) numbers of accepted suggestions, for their shape and those without any.
-        kept: (…) `Σ q_i(given)` of the accepted ones.
+        accepted: (…) numbers of accepted suggestions.
+        kept: (…) h.
         seen: (…) see above.
 
     Returns:
-        Lower ends, at most 1, and upper ends, at least 1, (…) each.
+        `(1 − λ_low) · h` and `(λ_high − 1) · h` or more, (…) each, not below 0.
     """
-    believed = len(belief.alarms) * kept / max(float(np.nansum(belief.given_right)), 1e-9)
+    all_right, images = max(float(np.nansum(belief.given_right)), 1e-9), len(belief.alarms)
+    believed = images * kept / all_right
     low, high = (gamma.ppf(share, seen + 1, scale=1 / (believed + 1)) for share in (0.025, 0.975))
-    nothing = accepted == 0
-    return np.where(nothing, 1.0, np.minimum(low, 1)), np.where(nothing, 1.0, np.maximum(high, 1))
+    surely = np.where(seen > 0, gamma.ppf(0.5, np.maximum(seen, 1e-3)), 0.0) * all_right / max(images, 1)
+    more = np.maximum((high - 1) * kept, np.minimum(surely, accepted) - kept)
+    some = np.asarray(accepted) > 0
+    return np.where(some, np.maximum((1 - low) * kept, 0), 0.0), np.where(some, np.maximum(more, 0), 0.0)
 
 
 def expect(
@@ -66,7 +73,7 @@ def expect(
 
     With A the accepted ones, `Σ_A q_i(suggested)` of the suggestions are right and
     `before − Σ_A (q_i(suggested) − q_i(given))` labels are wrong afterwards. Intervals join the draws of the
-    belief, the spread of counting (`Σ q (1 − q)`), and `alarm_factor`, in which as many images are seen as
+    belief, the spread of counting (`Σ q (1 − q)`), and `alarms_beside`, in which as many images are seen as
     would be accepted if at each q(suggestion) the same share was.
 
     Args:
@@ -79,8 +86,8 @@ def expect(
     right, kept = belief.right[chosen], belief.kept[chosen]
     number = int(chosen.sum())
     seen = _seen(belief, chosen)
-    low, high = alarm_factor(belief, np.array(number), np.array(kept.sum()), np.array(seen))
-    fewer, more = (1 - float(low)) * kept.sum(), (float(high) - 1) * kept.sum()
+    ends = alarms_beside(belief, np.array(number), np.array(kept.sum()), np.array(seen))
+    fewer, more = (float(end) for end in ends)
 
     wrong = 1 - belief.given_right
     counted = np.where(undecided, wrong, np.nan)
@@ -132,7 +139,7 @@ def precision_low(belief: Belief, order: NDArray[np.integer]) -> tuple[Floats, F
     """Lower ends of precision and gain of the first 1, 2, … suggestions in an order that falls in `right`.
 
     The precision is the lowest of `mean q(suggested)` in 95 % of the draws, less what the upper
-    `alarm_factor` adds, and at most what planted wrong labels allow: of those that would be accepted too,
+    `alarms_beside` adds, and at most what planted wrong labels allow: of those that would be accepted too,
     the upper end of Wilson's interval of the right suggestions.
 
     Args:
@@ -150,8 +157,7 @@ def precision_low(belief: Belief, order: NDArray[np.integer]) -> tuple[Floats, F
     harm = np.cumsum(kept)
     alarms = np.sort(belief.alarms)
     seen = len(alarms) - np.searchsorted(alarms, right, side="left")
-    _, factor = alarm_factor(belief, number, harm, seen)
-    more = (factor - 1) * harm
+    _, more = alarms_beside(belief, number, harm, seen)
     precision = (np.minimum(low, np.cumsum(right)) - more) / number
     cap = (1 - harm / number) * _planted_cap(belief, right)
     return np.minimum(precision, cap), np.minimum(gain, np.cumsum(right - kept)) - 2 * more
@@ -162,6 +168,7 @@ def _planted_cap(belief: Belief, cuts: Floats) -> Floats:
     order = np.argsort(belief.found)
     scores, hits = belief.found[order], belief.found_right[order]
     first = np.searchsorted(scores, cuts, side="left")
+    first = np.minimum(first, max(len(hits) - _LEAST, 0))
     ends = np.array([_upper(int(hits[k:].sum()), len(hits) - k) for k in range(len(hits) + 1)])
     return ends[first]
 
