@@ -11,9 +11,11 @@ from fvm_core.errors import SaltflatError
 from fvm_core.review.export import write_class_folders, write_export
 from fvm_core.review.spreadsheet import spreadsheet_safe
 from ui import exporting, frame, guards, identity, paths, results, signed_in, theme, wording
+from ui.charts import drawing, expected
 
 FIRST = 20
 FOLDERS = "Class folders"
+RIGHT, ABOVE = "Where most are right", "Above a suspicion percentile"
 
 run = guards.need_scores(
     "Here you will get the cleaned labels as a file, with every row and id in its order."
@@ -54,31 +56,65 @@ with choice:
         help="Puts an apostrophe before texts that begin with =, +, -, @, a tab or a line break, which a "
         "spreadsheet would run as formulas. Such labels no longer read back exactly.",
     )
+accept = exporting.Accept()
 with options:
     automatic = st.toggle(
-        "Accept suggestions above a percentile without review",
+        "Accept suggestions without review",
         key="auto",
         bind="query-params",
         help="They get the status auto_relabelled, so they can be told apart from what you decided.",
     )
-    above = None
     if automatic:
-        above = st.slider(
-            "Above this suspicion percentile",
-            0.0,
-            100.0,
-            max(results.default_above(folder), 95.0),
-            0.1,
-            format="%.1f %%",
-            key="auto-above",
+        way = st.segmented_control(
+            "Which suggestions",
+            [RIGHT, ABOVE],
+            default=RIGHT,
+            required=True,
+            key="auto-by",
             bind="query-params",
         )
+        if way == RIGHT:
+            share = st.slider(
+                "At least so many are right",
+                50.0,
+                99.5,
+                95.0,
+                0.5,
+                format="%.1f %%",
+                key="auto-right",
+                bind="query-params",
+                help="The most probable suggestions, as many as this holds for, counted with care.",
+            )
+            accept = exporting.Accept(precision=share)
+        else:
+            above = st.slider(
+                "Above this suspicion percentile",
+                0.0,
+                100.0,
+                max(results.default_above(folder), 95.0),
+                0.1,
+                format="%.1f %%",
+                key="auto-above",
+                bind="query-params",
+            )
+            accept = exporting.Accept(above=above)
 
-table = exporting.table(folder, above, only)
+table = exporting.table(folder, accept, only)
 counts = table["status"].value_counts()
-if automatic:
+if accept.asked:
     number = int(counts.get("auto_relabelled", 0))
-    options.caption(f"This changes {wording.count(number, 'label')} that nobody has looked at.")
+    sentence, warning, numbers = exporting.expected(folder, accept)
+    with options:
+        st.caption(f"This changes {wording.count(number, 'label')} that nobody has looked at.")
+        st.markdown(wording.in_markdown(sentence))
+        if warning:
+            st.warning(wording.in_markdown(warning), icon=":material/warning:")
+        if numbers is not None:
+            drawing.titled(
+                "Are there fewer wrong labels afterwards?",
+                "Wrong labels among the samples that nobody has decided on; the line is the 95 % interval.",
+            )
+            drawing.show(expected.before_after(numbers), "auto-expected", sentence)
 
 st.subheader("What changed?", anchor=False)
 states = [
@@ -116,13 +152,13 @@ if len(changed):
     if len(changed) > FIRST:
         st.caption(f"The first {FIRST} of {wording.count(len(changed), 'change')}.")
 else:
-    st.caption("Nothing is changed yet. Review some samples, or accept suggestions above a percentile.")
+    st.caption("Nothing is changed yet. Review some samples, or accept suggestions without review.")
 
 st.subheader("Get the file", anchor=False)
 audit = exporting.audit(folder, sheet)
 if kind != FOLDERS:
     form = exporting.FORMATS[kind]
-    file = exporting.download(folder, above, only, form, sheet)
+    file = exporting.download(folder, accept, only, form, sheet)
     with st.container(horizontal=True, vertical_alignment="center"):
         st.download_button(
             f"Download {wording.count(len(table), 'row')} as {kind} ({wording.size(len(file.data))})",

@@ -11,9 +11,11 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
+from fvm_core.acceptance.expected import Expectation
+from fvm_core.acceptance.of_run import Outlook, outlook
 from fvm_core.pipeline import data_changes
 from fvm_core.review.decisions import DecisionStore
-from fvm_core.review.export import audit_table, export_bytes, export_table, write_audit
+from fvm_core.review.export import acceptance, audit_table, export_bytes, export_table, write_audit
 from fvm_core.review.spreadsheet import spreadsheet_safe
 from fvm_core.runs.run_folder import RunFolder
 from ui import catalog, guards, results, settings
@@ -36,18 +38,39 @@ class File:
     data: bytes
 
 
-def table(run: RunFolder, above: float | None, only_decided: bool) -> pd.DataFrame:
+@dataclass(frozen=True)
+class Accept:
+    """Which suggestions are taken over without review: of which `precision` percent are right, or those above
+    a percentile; with neither, none.
+    """
+
+    precision: float | None = None
+    above: float | None = None
+
+    @property
+    def asked(self) -> bool:
+        """Whether any are."""
+        return self.precision is not None or self.above is not None
+
+
+def table(run: RunFolder, accept: Accept, only_decided: bool) -> pd.DataFrame:
     """The export as a frame, made again only after a new decision or another option."""
     revision = results.store().revision(run.id)
-    return _table(str(run.path), results.version(run), revision, above, only_decided)
+    return _table(str(run.path), results.version(run), revision, accept, only_decided)
+
+
+def expected(run: RunFolder, accept: Accept) -> tuple[str, str | None, Expectation | None]:
+    """What accepting is expected to do: in words, a warning or None, and in numbers where they are known."""
+    revision = results.store().revision(run.id)
+    return _expected(str(run.path), results.version(run), revision, accept)
 
 
 def download(
-    run: RunFolder, above: float | None, only_decided: bool, kind: str, for_spreadsheets: bool = False
+    run: RunFolder, accept: Accept, only_decided: bool, kind: str, for_spreadsheets: bool = False
 ) -> File:
     """The export in one of `FORMATS`."""
     revision = results.store().revision(run.id)
-    options = (above, only_decided, kind, for_spreadsheets)
+    options = (accept, only_decided, kind, for_spreadsheets)
     return _download(str(run.path), results.version(run), revision, *options)
 
 
@@ -74,9 +97,35 @@ def remember(run: RunFolder) -> None:
 
 
 @st.cache_resource(max_entries=2, show_spinner="Putting the labels together …")
-def _table(path: str, version: int, revision: int, above: float | None, only_decided: bool) -> pd.DataFrame:
-    store = DecisionStore(catalog.workspace().database)
-    return export_table(RunFolder(path), store, accept_above=above, decisions_only=only_decided)
+def _table(path: str, version: int, revision: int, accept: Accept, only_decided: bool) -> pd.DataFrame:
+    return export_table(
+        RunFolder(path),
+        DecisionStore(catalog.workspace().database),
+        accept_above=accept.above,
+        accept_precision=accept.precision,
+        decisions_only=only_decided,
+        known=None if accept.precision is None else _outlook(path, version),
+    )
+
+
+@st.cache_resource(max_entries=2, show_spinner="Estimating how many suggestions are right …")
+def _outlook(path: str, version: int) -> Outlook:
+    return outlook(RunFolder(path))
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _expected(
+    path: str, version: int, revision: int, accept: Accept
+) -> tuple[str, str | None, Expectation | None]:
+    found = acceptance(
+        RunFolder(path),
+        DecisionStore(catalog.workspace().database),
+        accept_above=accept.above,
+        accept_precision=accept.precision,
+        known=_outlook(path, version),
+    )
+    numbers = found.outlook.expect(found.accepted, found.undecided) if found.accepted.any() else None
+    return found.sentence, found.warning, numbers
 
 
 @st.cache_data(max_entries=4, show_spinner="Writing the file …")
@@ -84,12 +133,12 @@ def _download(
     path: str,
     version: int,
     revision: int,
-    above: float | None,
+    accept: Accept,
     only_decided: bool,
     kind: str,
     for_spreadsheets: bool,
 ) -> File:
-    table = _table(path, version, revision, above, only_decided)
+    table = _table(path, version, revision, accept, only_decided)
     data = export_bytes(spreadsheet_safe(table) if for_spreadsheets else table, kind)
     return File(f"{_stem(path)}-cleaned-{_digest(data)}.{kind}", data)
 

@@ -124,6 +124,14 @@ def export(
             help="Take over suggestions of unreviewed samples above this suspicion percentile.",
         ),
     ] = None,
+    accept_precision: Annotated[
+        float | None,
+        typer.Option(
+            metavar="PERCENT",
+            help="Take over those suggestions of unreviewed samples of which at least so many are right, for "
+            "example 95; none where that is not known.",
+        ),
+    ] = None,
     decisions_only: Annotated[
         bool, typer.Option("--decisions-only", help="Only rows that were decided.")
     ] = False,
@@ -136,18 +144,31 @@ def export(
     ] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is there already.")] = False,
 ) -> None:
-    """Write the cleaned labels, every row in the input's order, with what was decided by whom."""
+    """Write the cleaned labels, every row in the input's order, with what was decided by whom.
+
+    Where suggestions are accepted without review, it first tells what that is expected to do.
+    """
     from fvm_core.review.decisions import DecisionStore
+    from fvm_core.review.export import acceptance
     from fvm_core.review.export import export as write
     from fvm_core.runs.run_folder import RunFolder
 
     found = RunFolder.open(folder)
     store = DecisionStore(Workspace.default().database)
+    accept = {"accept_above": accept_suggestions_above, "accept_precision": accept_precision}
+    known = None
+    if accept_suggestions_above is not None or accept_precision is not None:
+        expected = acceptance(found, store, **accept)
+        known = expected.outlook
+        console.print(expected.sentence, soft_wrap=True)
+        if expected.warning:
+            console.print(f"Mind: {expected.warning}", soft_wrap=True)
     done = write(
         found,
         store,
         out,
-        accept_above=accept_suggestions_above,
+        **accept,
+        known=known,
         decisions_only=decisions_only,
         for_spreadsheets=spreadsheet_safe,
         overwrite=force,

@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from fvm_core.acceptance.of_run import Outlook, check_percent, outlook
+from fvm_core.acceptance.words import told
 from fvm_core.comparison.choice import read_scores
 from fvm_core.data import open_spec
 from fvm_core.data.dataset import ImageDataset
@@ -27,7 +29,9 @@ __all__ = [
     "FOLDERS",
     "FORMATS",
     "STATUSES",
+    "Acceptance",
     "ExportSummary",
+    "acceptance",
     "audit_table",
     "export",
     "export_bytes",
@@ -68,12 +72,106 @@ class ExportSummary:
     notice: str | None = None
 
 
+@dataclass(frozen=True)
+class Acceptance:
+    """Which suggestions would be accepted without review, and what that is expected to do.
+
+    Attributes:
+        accepted: (N,) bool.
+        undecided: (N,) bool, samples that nobody has decided on.
+        outlook: what is known of the run's suggestions.
+        sentence: the expectation in words, or why there is none, or why nothing is accepted.
+        warning: where the labels would or may become worse; None where not, or where nothing is known.
+    """
+
+    accepted: np.ndarray
+    undecided: np.ndarray
+    outlook: Outlook
+    sentence: str
+    warning: str | None
+
+
+def acceptance(
+    run: RunFolder,
+    store: DecisionStore,
+    *,
+    accept_above: float | None = None,
+    accept_precision: float | None = None,
+    known: Outlook | None = None,
+) -> Acceptance:
+    """What accepting suggestions without review is expected to do, before it is done.
+
+    Args:
+        run: a run with scores.
+        store: where its decisions are.
+        accept_above: see `export_table`.
+        accept_precision: see `export_table`.
+        known: what `outlook` says of the run, where it has been asked already.
+
+    Raises:
+        SaltflatError: not one of the two is given, it is out of range, there are no scores, or a file is
+            damaged.
+    """
+    _check_acceptance(accept_above, accept_precision)
+    if accept_above is None and accept_precision is None:
+        raise SaltflatError("Say which suggestions are to be accepted: above a percentile, or so many right.")
+    known = outlook(run) if known is None else known
+    undecided = np.ones(len(known.given), dtype=bool)
+    rows = store.state(run.id).index.to_numpy(dtype=np.int64)
+    undecided[rows[(rows >= 0) & (rows < len(undecided))]] = False
+    accepted = _accepted(run, known, undecided, accept_above, accept_precision)
+    if accepted.any():
+        sentence, warning = told(known, accepted, undecided)
+    elif accept_precision is not None:
+        sentence, warning = known.accept(accept_precision / 100, undecided).reason, None
+    else:
+        sentence, warning = "No suggestion is accepted: none is above the percentile.", None
+    return Acceptance(accepted, undecided, known, sentence, warning)
+
+
+def _check_acceptance(accept_above: float | None, accept_precision: float | None) -> None:
+    if accept_above is not None and accept_precision is not None:
+        raise SaltflatError(
+            "Suggestions are accepted above a percentile or where so many are right, not both: give one."
+        )
+    if accept_above is not None and not 0 <= accept_above <= 100:
+        raise SaltflatError(
+            f"Suggestions can be accepted above a percentile of 0 to 100, not {accept_above}."
+        )
+    if accept_precision is not None:
+        check_percent(accept_precision)
+
+
+def _accepted(
+    run: RunFolder,
+    known: Outlook,
+    undecided: np.ndarray,
+    accept_above: float | None,
+    accept_precision: float | None,
+) -> np.ndarray:
+    if accept_precision is not None:
+        return known.accept(check_percent(accept_precision), undecided).accepted
+    table = read_scores(run, ["given_label", "suggested_label", "percentile"])
+    return undecided & _above(table, accept_above)
+
+
+def _above(table: pd.DataFrame, accept_above: float) -> np.ndarray:
+    """(N,) samples above a percentile whose suggested label differs from the given one."""
+    given, suggested = (
+        table[name].fillna("").to_numpy(dtype=object) for name in ("given_label", "suggested_label")
+    )
+    high = table["percentile"].to_numpy(dtype=np.float64) > accept_above
+    return high & (suggested != "") & (suggested != given)
+
+
 def export_table(
     run: RunFolder,
     store: DecisionStore,
     *,
     accept_above: float | None = None,
+    accept_precision: float | None = None,
     decisions_only: bool = False,
+    known: Outlook | None = None,
 ) -> pd.DataFrame:
     """The clean label of every training sample, in the input's order.
 
@@ -92,18 +190,20 @@ def export_table(
         accept_above: percentile of the suspicion by the chosen score, 0 to 100. Unreviewed rows strictly
             above it whose suggested label differs from the given one take it and become
             `auto_relabelled`, so 100 accepts none and 0 accepts all that have a score.
+        accept_precision: percent, above 0 to 100, in place of `accept_above`: the most of the probable
+            suggestions of which so many are right, also at the lower end of the 95 % interval (see
+            `fvm_core.acceptance.rule`). None are accepted where nothing is known of them.
         decisions_only: only the rows that are not `unreviewed`.
+        known: what `outlook` says of the run, where it has been asked already.
 
     Returns:
         N rows with the row numbers of the training set as index.
 
     Raises:
-        SaltflatError: no scores yet, `accept_above` out of range, or decisions on other samples.
+        SaltflatError: no scores yet, a percentile or percentage out of range, both, or decisions on other
+            samples.
     """
-    if accept_above is not None and not 0 <= accept_above <= 100:
-        raise SaltflatError(
-            f"Suggestions can be accepted above a percentile of 0 to 100, not {accept_above}."
-        )
+    _check_acceptance(accept_above, accept_precision)
     scores = read_scores(run, _SCORE_COLUMNS)
     texts = {name: scores[name].fillna("").to_numpy(dtype=object) for name in _SCORE_COLUMNS[:4]}
     numbers = {name: scores[name].to_numpy(dtype=np.float64) for name in _SCORE_COLUMNS[4:]}
@@ -123,10 +223,14 @@ def export_table(
     unscored = run.unscored()
     note = np.full(len(scores), "", dtype=object)
     note[unscored.index.to_numpy()] = unscored.to_numpy()
+    accepted = np.zeros(len(scores), dtype=bool)
     if accept_above is not None:
+        accepted = (status == "unreviewed") & _above(scores, accept_above)
+    elif accept_precision is not None:
+        known = outlook(run) if known is None else known
+        accepted = known.accept(check_percent(accept_precision), status == "unreviewed").accepted
+    if accepted.any():
         suggested = texts["suggested_label"]
-        accepted = (status == "unreviewed") & (numbers["percentile"] > accept_above)
-        accepted &= (suggested != "") & (suggested != texts["given_label"])
         status[accepted] = "auto_relabelled"
         clean[accepted] = suggested[accepted]
 
@@ -157,6 +261,8 @@ def export(
     *,
     format: str | None = None,
     accept_above: float | None = None,
+    accept_precision: float | None = None,
+    known: Outlook | None = None,
     decisions_only: bool = False,
     for_spreadsheets: bool = False,
     dataset: ImageDataset | None = None,
@@ -172,6 +278,8 @@ def export(
             exists) for class folders.
         format: one of `FORMATS` or `folders`, whatever the ending says.
         accept_above: see `export_table`.
+        accept_precision: see `export_table`.
+        known: see `export_table`.
         decisions_only: see `export_table`.
         for_spreadsheets: put an apostrophe before what a spreadsheet would run as a formula; CSV and TSV
             only.
@@ -190,7 +298,14 @@ def export(
     notice = changed_data(run) if dataset is None else None
     if notice and chosen == FOLDERS:
         raise SaltflatError(f"{notice} Class folders copy its images: put the data back, or export a table.")
-    table = export_table(run, store, accept_above=accept_above, decisions_only=decisions_only)
+    table = export_table(
+        run,
+        store,
+        accept_above=accept_above,
+        accept_precision=accept_precision,
+        decisions_only=decisions_only,
+        known=known,
+    )
     events = audit_table(run, store)
     audit = out.with_name(f"{out.name if chosen == FOLDERS else out.stem}.audit.csv")
     if not overwrite:

@@ -26,7 +26,7 @@ from fvm_core.estimators.setting import Value
 from fvm_core.runs import checksums, metrics_json, run_json
 from fvm_core.runs.stage_files import STAGES, done_stages
 from fvm_core.shapes import amount, fault, finite
-from fvm_core.stored import read_schema, read_table
+from fvm_core.stored import count_rows, read_schema, read_table
 
 __all__ = ["STAGES", "RunFolder"]
 
@@ -344,6 +344,59 @@ class RunFolder:
         if not (self.path / "planted.parquet").exists():
             return np.zeros(0, dtype=bool)
         return self._frame("planted.parquet", ["wrong"])["wrong"].to_numpy()
+
+    def planted(self) -> pd.DataFrame | None:
+        """`id, true_label, planted_label, wrong` of the Q planted samples, None where there are none."""
+        if not (self.path / "planted.parquet").exists():
+            return None
+        return self._frame("planted.parquet", ["id", "true_label", "planted_label", "wrong"])
+
+    def crossfit_probabilities(self) -> np.ndarray | None:
+        """(N + Q, K) float32 probabilities of models that have not seen the sample's label, memory-mapped.
+
+        Rows of the training samples, then of the planted ones; NaN where a sample was not usable. None
+        where the run was not cross-fitted.
+
+        Raises:
+            DamagedFile: the file can't be read, or is not of this run's samples and classes.
+        """
+        return self._probabilities("probabilities.npy", self._count() + len(self.planted_wrong()))
+
+    def crossfit_trusted(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """The same of M' trusted images by models that did not see them: (M', K), and class indices (M',).
+
+        None where the run was not cross-fitted.
+
+        Raises:
+            DamagedFile: a file can't be read, or the two don't belong together.
+        """
+        if not (self.path / "crossfit" / "trusted.npy").exists():
+            return None
+        table = self._frame("crossfit/trusted.parquet", ["row", "label"])
+        found = self._probabilities("trusted.npy", len(table))
+        labels = table["label"].to_numpy()
+        whole = np.issubdtype(labels.dtype, np.integer)
+        if not whole or (len(labels) and not 0 <= labels.min() <= labels.max() < found.shape[1]):
+            path = self.path / "crossfit" / "trusted.parquet"
+            raise DamagedFile(path, "its labels are not the run's classes", self._redo)
+        return found, labels.astype(np.int64)
+
+    def _count(self) -> int:
+        return count_rows(self.path / "scores.parquet", self._redo)
+
+    def _probabilities(self, name: str, rows: int) -> np.ndarray | None:
+        path = self.path / "crossfit" / name
+        if not path.exists():
+            return None
+        try:
+            found = np.load(path, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise DamagedFile(path, f"it can't be read ({error})", self._redo) from None
+        wanted = (rows, len(self.info.get("classes", [])))
+        if not isinstance(found, np.ndarray) or found.dtype != np.float32 or found.shape != wanted:
+            reason = f"it doesn't hold {wanted[0]:,} × {wanted[1]:,} float32 numbers"
+            raise DamagedFile(path, reason, self._redo)
+        return found
 
     def tuning(self) -> pd.DataFrame:
         """`tuning.parquet`: `step, val_loss, sharpness, val_accuracy` at each saved step."""

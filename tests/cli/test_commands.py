@@ -15,6 +15,7 @@ from fvm_core.errors import SaltflatError
 from fvm_core.review.decisions import Decision, DecisionStore
 from fvm_core.runs.run_folder import RunFolder
 from fvm_core.workspace import Workspace
+from tests.acceptance.cases import run_of, simulate
 
 FAST = [
     "--limit",
@@ -74,6 +75,38 @@ def test_run_evaluate_export(tmp_path):
     assert {path.name: path.read_bytes() for path in tmp_path.glob("*.csv")} == before
     call("export", out, "--out", tmp_path / "clean.csv", "--decisions-only", "--force")
     assert len(pd.read_csv(tmp_path / "clean.csv", dtype=str)) == 1
+
+
+def test_export_says_what_accepting_is_expected_to_do(tmp_path):
+    case = simulate(0, samples=1500, trusted=500, noise=0.03, shift=2.0)
+    run = run_of(case, tmp_path / "run")
+    printed = call("export", run.path, "--out", tmp_path / "a.csv", "--accept-suggestions-above", "50").output
+    assert "suggestions about" in printed and "wrong labels: about" in printed
+    assert "Mind: This makes the labels worse, not better" in printed
+    table = pd.read_csv(tmp_path / "a.csv", dtype=str, keep_default_na=False)
+    assert (table["status"] == "auto_relabelled").any()  # it is done all the same
+    case = simulate(0, samples=1500, trusted=500, noise=0.2, shift=3.5)
+    run = run_of(case, tmp_path / "better")
+    printed = call("export", run.path, "--out", tmp_path / "b.csv", "--accept-precision", "95").output
+    assert "suggestions about" in printed and "Mind" not in printed
+    table = pd.read_csv(tmp_path / "b.csv", dtype=str, keep_default_na=False)
+    assert (table["status"] == "auto_relabelled").sum() > 100
+    for wrong in ("0", "101", "nan"):
+        with pytest.raises(SaltflatError, match="above 0 and at most 100"):
+            call("export", run.path, "--out", tmp_path / "c.csv", "--accept-precision", wrong)
+    with pytest.raises(SaltflatError, match="not both"):
+        both = ("--accept-precision", "95", "--accept-suggestions-above", "95")
+        call("export", run.path, "--out", tmp_path / "c.csv", *both)
+    assert not (tmp_path / "c.csv").exists()
+
+
+def test_export_without_probabilities_accepts_nothing_by_precision_and_says_why(tmp_path):
+    case = simulate(0, samples=300)
+    run = run_of(case, tmp_path / "run", crossfit=False)
+    printed = call("export", run.path, "--out", tmp_path / "a.csv", "--accept-precision", "95").output
+    assert "is not known" in printed and "trusted images" in printed
+    table = pd.read_csv(tmp_path / "a.csv", dtype=str, keep_default_na=False)
+    assert (table["status"] == "unreviewed").all()
 
 
 def test_config_file_and_options(tmp_path):

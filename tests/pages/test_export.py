@@ -1,4 +1,11 @@
+import base64
+import json
+
+import numpy as np
+import pyarrow as pa
+
 from fvm_core.review.decisions import Decision, DecisionStore
+from tests.acceptance.cases import write_crossfit
 from tests.ui import runs
 from tests.ui.app import labels, opened, words
 from ui import exporting
@@ -27,12 +34,74 @@ def test_finished(workspace):
     assert "read_csv" in app.code[0].value
 
 
-def test_automatic_acceptance_says_how_many(workspace):
+def test_automatic_acceptance_says_how_many_and_where_nothing_is_known(workspace):
     run = runs.finished_run(workspace)
     app = opened(workspace, "export", run.path.name)
     assert not app.toggle(key="auto").value
     app.toggle(key="auto").set_value(True).run()
-    assert "labels that nobody has looked at" in words(app)
+    assert "0 labels that nobody has looked at" in words(app)
+    assert "is not known" in words(app) and "trusted images" in words(app)
+    app.segmented_control(key="auto-by").set_value("Above a suspicion percentile").run()
+    assert app.slider(key="auto-above").value >= 95
+    assert "labels that nobody has looked at" in words(app) and "is not known" in words(app)
+
+
+def with_crossfit(run, *, sure):
+    """Cross-fitted probabilities of the digits: those of the true label, or hardly any."""
+    scores, classes = run.scores, run.info["classes"]
+    true = np.array([classes.index(label) for label in scores["true_label"]])
+    rng = np.random.default_rng(0)
+    labels = rng.integers(10, size=400)
+    values = rng.standard_normal((len(true) + 400, 10))
+    values[np.arange(len(values)), np.concatenate([true, labels])] += sure
+    p = np.exp(sure * values)
+    p /= p.sum(1, keepdims=True)
+    write_crossfit(run, p[: len(true)], p[len(true) :], labels)
+
+
+def test_what_is_expected_stands_there_before_the_download(workspace):
+    run = runs.finished_run(workspace)
+    with_crossfit(run, sure=4.0)
+    app = opened(workspace, "export", run.path.name, auto="true")
+    assert app.slider(key="auto-right").value == 95
+    text = words(app).replace("\\", "")
+    assert "suggestions about" in text and "wrong labels:" in text
+    assert "Are there fewer wrong labels afterwards?" in text
+    chart = next(iter(app.get("plotly_chart")))
+    bars = json.loads(chart.proto.spec)["data"][0]
+    after, before = np.frombuffer(base64.b64decode(bars["x"]["bdata"])) if "bdata" in bars["x"] else bars["x"]
+    assert after < before
+    assert not app.warning
+    told = exporting.expected(run, exporting.Accept(precision=95.0))[2]
+    assert (after, before) == (told.after.value, told.before.value)
+
+
+def test_a_percentile_that_makes_labels_worse_warns(workspace):
+    run = runs.finished_run(workspace)
+    with_crossfit(run, sure=1.2)
+    scores = run.scores
+    wrong = scores["suggested_label"] == scores["given_label"]
+    scores.loc[wrong, "suggested_label"] = scores["given_label"][wrong].map(lambda k: str((int(k) + 1) % 10))
+    run.write_table("scores.parquet", pa.Table.from_pandas(scores, preserve_index=False))
+    app = opened(
+        workspace,
+        "export",
+        run.path.name,
+        auto="true",
+        auto_by="Above a suspicion percentile",
+        auto_above="0",
+    )
+    assert app.slider(key="auto-above").value == 0
+    assert any("makes the labels worse" in warning.value for warning in app.warning)
+
+
+def test_damaged_probabilities_are_told(workspace):
+    run = runs.finished_run(workspace)
+    with_crossfit(run, sure=4.0)
+    (run.path / "crossfit" / "probabilities.npy").write_bytes(b"nonsense")
+    app = opened(workspace, "export", run.path.name, auto="true", may_fail=True)
+    assert not app.exception
+    assert any("probabilities" in error.value for error in app.error)
 
 
 def test_a_file_is_written_and_never_overwritten(workspace, tmp_path):

@@ -1,0 +1,1 @@
+"""What accepting suggestions without review is expected to do, before it is done."""
