@@ -127,7 +127,7 @@ def complete(config: RunConfig, train: ImageDataset, val: ImageDataset, device: 
     rounds = config.crossfit.rounds
     if rounds is None:
         rounds = 2 if head and epochs else 0
-    beside = ("crossfit_loss", "crossfit_margin") if rounds else ()
+    beside = ("crossfit_wrong", "crossfit_loss", "crossfit_margin") if rounds else ()
     kinds = {name: registry.find(name) for name in dict.fromkeys((*beside, *compare.estimators))}
     kinds = {name: kind for name, kind in kinds.items() if not kind.is_own(config)}
     kept = compare.checkpoints

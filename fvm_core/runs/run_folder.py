@@ -304,20 +304,6 @@ class RunFolder:
             )
         return table.set_index("row")["reason"]
 
-    def crossfit_probabilities(self) -> np.ndarray | None:
-        """(N + Q, K) by models that have not seen the sample, planted samples last; None without that stage.
-
-        Raises:
-            DamagedFile: the file can't be read.
-        """
-        path = self.path / "crossfit" / "probabilities.npy"
-        if not path.exists():
-            return None
-        try:
-            return np.load(path, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
-            raise DamagedFile(path, str(error).rstrip("."), self._redo) from None
-
     def has_column(self, name: str) -> bool:
         """Whether `scores.parquet` has a column; raises `DamagedFile`."""
         return name in read_schema(self.path / "scores.parquet", self._redo).names

@@ -20,6 +20,7 @@ LINES = {
     "fvm_asam": {},
     "fvm_fsam": {},
     "fvm_lpf": {},
+    "crossfit_wrong": {},
     "crossfit_loss": {},
     "crossfit_margin": {},
     "tuned_loss": {},
