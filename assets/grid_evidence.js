@@ -37,11 +37,11 @@ function evidence(tile, steps, name, choose) {
     make("div", { class: "title" }, make("bdi", {}, name(tile.given) ?? "no label"), " → ", make("bdi", {}, name(tile.suggested) ?? "–")),
     make("div", { class: "id" }, tile.id),
     make("h4", {}, "Why it is here"),
-    make("p", {}, tile.unscored ? `Not ranked, and without a suggestion: ${tile.unscored}.` : `Suspicion ${share(tile.percentile)}: the label works against the images you trust more than the labels of that share of all samples do.`),
+    make("p", {}, tile.unscored ? `Not ranked, and without a suggestion: ${tile.unscored}.` : `Suspicion ${share(tile.percentile)}: ${tile.why}`),
     make("p", { class: "quiet" }, `Influence +${number(tile.raw)} (gᵀP⁻¹g, no unit). It is never negative; large means suspicious.`),
     make("p", { class: "quiet" }, `The model gives the given label ${percent(tile.p_given)}; its loss is ${number(tile.loss)}.`),
     ...options("Labels, smallest influence first", ranked, tile, name, choose),
-    ...options("Next by the model's probability, not ranked by influence", others, tile, name, choose),
+    ...options(ranked.length ? "Next by the model's probability, not ranked by influence" : "Labels, most probable first", others, tile, name, choose, !ranked.length),
   ];
   if (tile.path && tile.path.some((value) => value > 0)) {
     parts.push(make("h4", {}, "Influence over the tuning steps (log axis)"), sparkline(steps, tile.path));
@@ -49,11 +49,11 @@ function evidence(tile, steps, name, choose) {
   return parts;
 }
 
-function options(title, entries, tile, name, choose) {
-  return entries.length ? [make("h4", {}, title), ...entries.map((entry) => option(entry, tile, name, choose))] : [];
+function options(title, entries, tile, name, choose, plain = false) {
+  return entries.length ? [make("h4", {}, title), ...entries.map((entry) => option(entry, tile, name, choose, plain))] : [];
 }
 
-function option(entry, tile, name, choose) {
+function option(entry, tile, name, choose, plain) {
   const same = entry.label === tile.given;
   const button = make("button", { type: "button" }, same ? "Keep" : "Choose");
   button.addEventListener("click", (event) => {
@@ -65,7 +65,7 @@ function option(entry, tile, name, choose) {
     make("span", { class: "value" }, percent(entry.probability)),
     button,
     make("span", { class: "raw" }, entry.influence === null
-      ? "its influence was not computed: it is above those listed"
+      ? (plain ? "" : "its influence was not computed: it is above those listed")
       : `influence with this label +${number(entry.influence)}`));
 }
 

@@ -209,8 +209,9 @@ def rate_text(images: int = 3000) -> str:
             stage = images / (time.perf_counter() - begun)
         ratios.append(stage / bare)
     return (
-        f"Feature stage against a bare forward loop in batches of {len(batch)} on {torch.get_num_threads()} threads: "
-        f"{np.median(ratios):.2f} (last: {stage:.0f} and {bare:.0f} images a second)."
+        f"Feature stage against a bare forward loop in batches of {len(batch)} on "
+        f"{torch.get_num_threads()} threads: {np.median(ratios):.2f} (last: {stage:.0f} and {bare:.0f} "
+        "images a second)."
     )
 
 

@@ -219,6 +219,7 @@ def other_dampings() -> None:
 
 
 frame.heading("Scores")
+frame.why_ranked(run)
 for part in (threshold_and_flow, where_truth_is_known, single_samples, other_dampings):
     with guards.told_errors():  # one damaged file takes away one part
         part()

@@ -18,6 +18,7 @@ store = results.store()
 side, middle = review_filters.two_columns()
 with side:
     wanted = review_filters.draw(table, results.default_above(folder))
+    frame.why_ranked(run)
 queue, rows = review_pages.frozen_queue(run_id, review_view.ranking_of(folder), table, wanted, store)
 
 

@@ -102,8 +102,8 @@ def choose() -> None:
     """The score that the review ranks by, with the evidence beside it."""
     drawing.titled(
         "Which score should the review rank by?",
-        "The order of the review and the percentiles follow it; suggested labels stay those with the "
-        "smallest influence, and no decision changes.",
+        "The order of the review, the percentiles and the export follow it, and the suggested labels where "
+        "the score has its own. No decision changes.",
     )
     found = comparison.recommendation(folder)
     left, right = st.container(key="wide-choose").columns([2, 3], gap="large")
@@ -128,6 +128,8 @@ def choose() -> None:
         else:
             st.markdown("**No recommendation.**")
         st.caption(wording.in_markdown(found.reason))
+        if reason := results.ranking_reason(folder):
+            st.caption(f"In use now: {wording.in_markdown(reason)}")
         own = figures[figures["name"] == picked].iloc[0]
         if with_truth and pd.notna(own.get("roc_auc")):
             st.caption(

@@ -58,6 +58,7 @@ with choice:
     )
 accept = exporting.Accept()
 with options:
+    frame.why_ranked(run)
     automatic = st.toggle(
         "Accept suggestions without review",
         key="auto",

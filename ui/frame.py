@@ -153,6 +153,12 @@ def _line(screen: str, run: Card) -> None:
             go(step[0])
 
 
+def why_ranked(run: Card | None) -> None:
+    """One sentence on the score that this screen goes by, with the way to another one."""
+    if run is not None and run.has_scores and (reason := results.ranking_reason(run.folder)):
+        st.caption(f"{wording.in_markdown(reason)} Compare shows the others.")
+
+
 def next_step(screen: str, run: Card) -> tuple[str, str] | None:
     """Screen and words of the one next step, None where the screen itself holds it."""
     if run.has_scores and not run.broken:

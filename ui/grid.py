@@ -69,6 +69,7 @@ def page_data(
     images = results.thumbnails(run)
     steps, values = results.trajectory(run)
     names = (*table.classes, None)
+    why = review_view.why_of(run)
     unscored = results.unscored(run)
     tiles = []
     for place, row in enumerate(page.rows.tolist()):
@@ -87,6 +88,7 @@ def page_data(
                 "alternatives": _alternatives(sample["alternatives"]),
                 "path": [_number(value) for value in values[:, row]],
                 "unscored": unscored.get(row),
+                "why": why,
             }
         )
     ranking = review_view.ranking_of(run)

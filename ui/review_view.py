@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from fvm_core.comparison import choice
+from fvm_core.estimators import registry
 from fvm_core.review.commands import RunView
 from fvm_core.review.decisions import DecisionStore
 from fvm_core.runs.run_folder import RunFolder
@@ -38,3 +40,20 @@ def states(run_id: str, rows: Sequence[int], store: DecisionStore) -> dict:
             str(row): [now.state, now.new_label, now.reviewer, now.version] for row, now in found.items()
         },
     }
+
+
+def why_of(run: RunFolder) -> str:
+    """What a percentile of the suspicion says of a sample, as the end of a sentence."""
+    name = choice.chosen(run)
+    share = "the labels of that share of all samples"
+    if name == choice.OWN:
+        return f"the label works against the images you trust more than {share} do."
+    if "cross_fitted" in _needs(name):
+        return f"models that have not learnt this label doubt it more than {share}."
+    title = choice.scores_of(run)[name]
+    return f"by the score “{title}” the label is more doubtful than those of that share of all samples."
+
+
+def _needs(name: str) -> frozenset[str]:
+    kind = registry.built_in().get(name)
+    return kind.needs if kind else frozenset()

@@ -390,6 +390,7 @@ def _batch_size(text: str | None) -> int | None:
 
 def _tell(run) -> None:
     from fvm_core.cli.tables import metrics_table, run_rows
+    from fvm_core.comparison.choice import choice_of
 
     summary = run.info["summary"]
     seconds = sum(stage["seconds"] for stage in run.info["stages"].values())
@@ -401,4 +402,6 @@ def _tell(run) -> None:
         console.print(f"{problem['where']}: {problem['message']}")
     if run.metrics:
         console.print(metrics_table("Against the true labels", run_rows(run, run.metrics)))
+    if reason := choice_of(run).reason:
+        console.print(reason)
     console.print(f"Review it with `saltflat app`, or export {run.path} with `saltflat export`.")

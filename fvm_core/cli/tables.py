@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from rich.table import Table
 
-from fvm_core.comparison.choice import chosen, scores_of
+from fvm_core.comparison.choice import choice_of, scores_of
 from fvm_core.comparison.collect import against_truth, collect, planted_wrong
 from fvm_core.comparison.evidence import NOTHING, recommend, roc_auc_interval
 from fvm_core.runs.run_folder import RunFolder
@@ -55,7 +55,8 @@ def comparison_table(run: RunFolder) -> Iterator[Table | str]:
     yield table
     for name, reason in run.info["stages"].get("compare", {}).get("failed", {}).items():
         yield f"{name} could not be computed: {reason}"
-    yield f"The review ranks by {scores_of(run)[chosen(run)]} ({chosen(run)})."
+    found = choice_of(run)
+    yield found.reason or f"The review ranks by {scores_of(run)[found.name]} ({found.name})."
     yield recommend(scores, wrong, run.info.get("planted", {}).get("in_training", True)).reason
 
 

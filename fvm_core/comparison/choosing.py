@@ -12,7 +12,7 @@ from fvm_core.comparison.collect import Scored
 from fvm_core.comparison.evidence import LEAST_WRONG, roc_auc_interval
 
 DEFAULTS = ("crossfit_wrong", "crossfit_loss", "tuned_loss", "fvm")
-"""The first of these that a run has is its default. On CIFAR-10N, on features, the probability of a wrong label
+"""The first of these that a run has is its default. On features of CIFAR-10N the probability of a wrong label
 ranked best at every noise level, then the loss of the same models; with small networks the loss of the tuned
 model ranked better than its influence (benchmarks/results)."""
 

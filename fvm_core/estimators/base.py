@@ -33,12 +33,15 @@ Need = Literal[
     "ensemble",
     "out_of_fold",
     "cross_fitted",
+    "epochs",
 ]
 """What has to be there: the trained model θ*, the tuned model θ̃, one or all checkpoints of training, batches
 of either set for `fit`, a tuning of its own, an ensemble of tuned models, out-of-fold
-probabilities of trained models, or those of the stage `crossfit`."""
+probabilities of trained models, those of the stage `crossfit`, or means over the epochs of training."""
 
-_TRAINED: frozenset[Need] = frozenset({"theta_star", "best_checkpoint", "checkpoints", "out_of_fold"})
+_TRAINED: frozenset[Need] = frozenset(
+    {"theta_star", "best_checkpoint", "checkpoints", "out_of_fold", "epochs"}
+)
 _CHECKPOINTS: frozenset[Need] = frozenset({"best_checkpoint", "checkpoints"})
 
 
@@ -55,7 +58,7 @@ class Estimator(ABC):
         cost: in words, how many passes it takes.
         relabels: whether `score_labels` answers.
         inputs: what it is given for samples: `images`, or `probabilities` (B, K) by models that have not
-            seen them (`needs` has `out_of_fold` or `cross_fitted`) or by the tuned one.
+            seen them (`needs` has `out_of_fold` or `cross_fitted`), by the tuned one, or means over epochs.
         settings: what people can set for it, beside what all runs have.
         aliases: other names that settings take for it.
         solver: of a tuning of its own.

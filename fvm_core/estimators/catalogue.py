@@ -16,6 +16,7 @@ _WORDS = {
     "ensemble": "an ensemble",
     "out_of_fold": "models of folds",
     "cross_fitted": "the stage crossfit",
+    "epochs": "all epochs of training",
 }
 
 

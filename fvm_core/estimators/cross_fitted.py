@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from fvm_core.curvature.batches import Batches, Progress
 
 _ROWS, _ROWS_A_CLASS, _MOST_CLASSES = 20_000, 50, 2_000
-"""Samples that label noise is estimated from, at least so many a class, and the most classes for which it is."""
+"""Samples that label noise is estimated from, at least so many a class; the most classes for which it is."""
 
 
 class CrossFitted(RelabellingEstimator):
@@ -122,7 +122,7 @@ class CrossFittedWrong(CrossFitted):
         return self
 
     def score_labels(self, images: torch.Tensor) -> torch.Tensor:
-        """`1 − q_k` (B, K) of probabilities (B, K) with every label, without losing the digits of sure ones."""
+        """`1 − q_k` (B, K) of probabilities (B, K) with every label; sure ones keep their digits."""
         import torch
 
         p = images.double()

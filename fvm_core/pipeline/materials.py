@@ -17,6 +17,7 @@ from fvm_core.estimators import Estimator
 from fvm_core.estimators.confident import ConfidentLearning
 from fvm_core.estimators.costs import BATCH
 from fvm_core.estimators.materials import Checkpoint
+from fvm_core.pipeline import dynamics
 from fvm_core.pipeline.context import Context, step_name
 from fvm_core.pipeline.defaults import default_gamma
 from fvm_core.pipeline.ensembles import members, out_of_fold, tuned_besides
@@ -78,6 +79,8 @@ class RunMaterials:
     def probabilities(self, kind: type[Estimator]) -> np.ndarray:
         """(N + Q, K) for an estimator that is given them; NaN where a sample can't be used."""
         context = self.context
+        if "epochs" in kind.needs:
+            return dynamics.read(context.run.path, kind.name, kind.title)
         if "cross_fitted" in kind.needs:
             found = context.run.crossfit_probabilities()
             if found is None:

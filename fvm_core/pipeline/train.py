@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from fvm_core.device import training_autocast
 from fvm_core.errors import SaltflatError
 from fvm_core.pipeline.context import Context, Throttle, seed_step
+from fvm_core.pipeline.dynamics import Dynamics, kept_for
 from fvm_core.pipeline.evaluation import risk_and_accuracy
 from fvm_core.pipeline.inputs import Samples, augmented
 from fvm_core.pipeline.weights import load_training_state, save_tensors, save_training_state
@@ -32,11 +33,14 @@ def train(context: Context) -> dict:
     optimizer = fresh_optimizer(context, model)
     state_file = run.path / "work" / "train_state.safetensors"
     points: list[dict] = []
+    recorded = kept_for(len(context.rated), len(context.classes), settings.epochs)
     if state_file.exists():
-        done, _ = load_training_state(state_file, model, optimizer)
+        done, extra = load_training_state(state_file, model, optimizer)
         points = [point for point in run.history("train") if point["epoch"] <= done]
         if [point["epoch"] for point in points] == list(range(1, done + 1)):
             context.progress.log(f"Training goes on after epoch {done}.")
+            if recorded is not None and not recorded.restored(extra):  # of an earlier version
+                recorded = None
         else:
             context.progress.log(f"live/train.jsonl has lost some of {done} epochs; training begins again.")
             points, model = [], context.new_model()
@@ -51,7 +55,7 @@ def train(context: Context) -> dict:
         def tell(number: int, epoch: int = epoch) -> None:
             context.progress.update("train", epoch * batches + number, settings.epochs * batches)
 
-        loss, accuracy = one_epoch(context, model, optimizer, rows, epoch, _STAGE, tell)
+        loss, accuracy = one_epoch(context, model, optimizer, rows, epoch, _STAGE, tell, recorded=recorded)
         val_loss, val_accuracy = risk_and_accuracy(model, context.val_inputs, val_rows)
         values = (epoch + 1, loss, accuracy, val_loss, val_accuracy, optimizer.param_groups[0]["lr"])
         points.append(dict(zip(_COLUMNS, values, strict=True)))
@@ -59,7 +63,10 @@ def train(context: Context) -> dict:
         if epoch + 1 in kept:
             save_tensors(run.checkpoints / f"{epoch_name(epoch + 1)}.safetensors", model.state_dict())
         if saving() or epoch + 1 in kept or epoch + 1 == settings.epochs:
-            save_training_state(state_file, epoch + 1, model, optimizer, {})
+            extra = {} if recorded is None else recorded.state()
+            save_training_state(state_file, epoch + 1, model, optimizer, extra)
+    if recorded is not None:
+        recorded.write(run.path, settings.epochs, rows)
     save_tensors(run.checkpoints / "theta_star.safetensors", model.state_dict())
     if points:
         run.write_table("training.parquet", pa.Table.from_pylist(points))
@@ -87,6 +94,7 @@ def one_epoch(
     tell: Callable[[int], None],
     samples: Samples | None = None,
     weights: torch.Tensor | None = None,
+    recorded: Dynamics | None = None,
 ) -> tuple[float, float]:
     """One pass over some rows with the settings of the run.
 
@@ -100,6 +108,7 @@ def one_epoch(
         tell: called with the number of every batch; may raise to stop.
         samples: what is learnt; those of `context.rated` where it is left out.
         weights: of each sample's loss; all 1 where they are left out.
+        recorded: told the logits of every batch.
 
     Returns:
         Mean loss and accuracy on the batches as they were seen.
@@ -134,6 +143,8 @@ def one_epoch(
             loss = (each * weights[torch.from_numpy(part)].to(each)).mean()
         loss.backward()
         optimizer.step()
+        if recorded is not None:
+            recorded.add(part, logits)
         loss_sum += loss.detach() * len(part)
         right += (logits.argmax(1) == labels).sum()
     tell(batches)

@@ -27,7 +27,12 @@ YOUNGER = ("features", "crossfit")
 PATTERNS = {
     "prepare": ("thumbnails/*", "thumbnails_val/*", "problems.json"),
     "features": ("planted.parquet",),
-    "train": ("checkpoints/theta_star.safetensors", "checkpoints/epoch_*.safetensors", "training.parquet"),
+    "train": (
+        "checkpoints/theta_star.safetensors",
+        "checkpoints/epoch_*.safetensors",
+        "training.parquet",
+        "dynamics/*",
+    ),
     "tune": ("checkpoints/step_*.safetensors", "tuning.parquet"),
     "curvature": ("curvature/*.safetensors",),
     "score": (),
