@@ -113,7 +113,8 @@ if accept.asked:
         if numbers is not None:
             drawing.titled(
                 "Are there fewer wrong labels afterwards?",
-                "Wrong labels among the samples that nobody has decided on; the line is the 95 % interval.",
+                "Wrong labels among the samples that nobody has decided on; the line is the 95 % interval. "
+                "Where people mislabel what is hard to tell apart, both are higher; the difference holds.",
             )
             drawing.show(expected.before_after(numbers), "auto-expected", sentence)
 

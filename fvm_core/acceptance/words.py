@@ -11,7 +11,11 @@ from fvm_core.comparison.evidence import Interval
 
 
 def sentence(expected: Expectation) -> str:
-    """In the form of `Of 125 suggestions about 104 are right (96 to 112); wrong labels: about 253 → 168`."""
+    """`Of 125 suggestions about 104 are right (96 to 112); wrong labels: about 253 → 168, 85 fewer (…)`.
+
+    How many labels are wrong in all is told without an interval: where people mislabel what is hard to tell
+    apart there are more than the estimate can see, while its difference holds.
+    """
     if not expected.accepted:
         return f"No suggestion is accepted; about {spoken(expected.before)} labels are wrong."
     one = expected.accepted == 1
@@ -20,8 +24,17 @@ def sentence(expected: Expectation) -> str:
     return (
         f"{start} about {expected.right.value:,.0f} {verb} right ({expected.right.low:,.0f} to "
         f"{expected.right.high:,.0f}); wrong labels: about {expected.before.value:,.0f} → "
-        f"{spoken(expected.after)}."
+        f"{expected.after.value:,.0f}, {_difference(expected.gain)}."
     )
+
+
+def _difference(gain: Interval) -> str:
+    """`85 fewer (70 to 95)`, `12 more (−3 to 20)`."""
+    if gain.value >= 0:
+        low, high = (f"{value:,.0f}".replace("-", "−") for value in (gain.low, gain.high))
+        return f"{gain.value:,.0f} fewer ({low} to {high})"
+    low, high = (f"{value:,.0f}".replace("-", "−") for value in (-gain.high, -gain.low))
+    return f"{-gain.value:,.0f} more ({low} to {high})"
 
 
 def spoken(number: Interval) -> str:
