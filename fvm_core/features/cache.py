@@ -83,10 +83,15 @@ def _stamps(folder: Path) -> list[str]:
     return [one for one in found if isinstance(one, str)] if isinstance(found, list) else []
 
 
+def size_of(folder: Path) -> int:
+    """Bytes of all files in a folder and below."""
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+
+
 def make_room(place: Path, keep: Path, most: int = MOST_BYTES) -> None:
     """Delete the features that were used longest ago, until all together take at most `most` bytes."""
     folders = [path for path in place.iterdir() if path.is_dir()]
-    sizes = {path: sum(file.stat().st_size for file in path.glob("*") if file.is_file()) for path in folders}
+    sizes = {path: size_of(path) for path in folders}
     for path in sorted(folders, key=lambda path: path.stat().st_mtime):
         if sum(sizes.values()) <= most:
             return

@@ -22,11 +22,12 @@ class Dynamics:
     """Sums over epochs of margins and probabilities as the batches of training saw them.
 
     Args:
-        samples: N + Q; classes: K.
+        samples: N + Q; classes: K; device: where the sums are kept, that of the model.
     """
 
-    def __init__(self, samples: int, classes: int):
-        self._sums = {name: torch.zeros(samples, classes) for name in NAMES.values()}
+    def __init__(self, samples: int, classes: int, device: str = "cpu"):
+        self._device = device
+        self._sums = {name: torch.zeros(samples, classes, device=device) for name in NAMES.values()}
 
     @torch.no_grad()
     def add(self, rows: np.ndarray, logits: torch.Tensor) -> None:
@@ -34,9 +35,9 @@ class Dynamics:
         z = logits.detach().float()
         first, second = z.topk(2, dim=1).values.split(1, dim=1)
         best = torch.arange(z.shape[1], device=z.device) == z.argmax(1, keepdim=True)
-        index = torch.from_numpy(rows)
-        self._sums["margins"][index] += (z - torch.where(best, second, first)).cpu()
-        self._sums["probabilities"][index] += z.softmax(1).cpu()
+        index = torch.from_numpy(rows).to(self._device)
+        self._sums["margins"][index] += z - torch.where(best, second, first)
+        self._sums["probabilities"][index] += z.softmax(1)
 
     def state(self) -> dict[str, torch.Tensor]:
         """The sums, for a stage that is stopped."""
@@ -46,7 +47,7 @@ class Dynamics:
         """Take the sums that `state` gave; False where they are not there."""
         if not all(name in state for name in self._sums):
             return False
-        self._sums = {name: state[name].cpu() for name in self._sums}
+        self._sums = {name: state[name].to(self._device) for name in self._sums}
         return True
 
     def write(self, run: Path, epochs: int, rows: np.ndarray) -> None:
@@ -54,14 +55,16 @@ class Dynamics:
         (run / FOLDER).mkdir(exist_ok=True)
         for name, values in self._sums.items():
             found = np.full(tuple(values.shape), np.nan, dtype=np.float32)
-            found[rows] = values.numpy()[rows] / epochs
+            found[rows] = values.cpu().numpy()[rows] / epochs
             with replacing(run / FOLDER / f"{name}.npy") as temporary:
                 np.save(temporary, found, allow_pickle=False)
 
 
-def kept_for(samples: int, classes: int, epochs: int) -> Dynamics | None:
+def kept_for(samples: int, classes: int, epochs: int, device: str) -> Dynamics | None:
     """Where to add, None where there is nothing to average or it would be too much."""
-    return Dynamics(samples, classes) if epochs and samples * classes <= MOST_VALUES else None
+    if not epochs or samples * classes > MOST_VALUES:
+        return None
+    return Dynamics(samples, classes, device)
 
 
 def read(run: Path, estimator: str, title: str) -> np.ndarray:

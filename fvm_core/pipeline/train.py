@@ -33,7 +33,7 @@ def train(context: Context) -> dict:
     optimizer = fresh_optimizer(context, model)
     state_file = run.path / "work" / "train_state.safetensors"
     points: list[dict] = []
-    recorded = kept_for(len(context.rated), len(context.classes), settings.epochs)
+    recorded = kept_for(len(context.rated), len(context.classes), settings.epochs, context.device)
     if state_file.exists():
         done, extra = load_training_state(state_file, model, optimizer)
         points = [point for point in run.history("train") if point["epoch"] <= done]

@@ -74,6 +74,6 @@ def test_a_run_that_has_not_kept_them_says_so(tmp_path):
 
 
 def test_too_many_values_are_not_kept():
-    assert kept_for(1000, 10, 0) is None
-    assert kept_for(10**6, 1000, 5) is None
-    assert kept_for(10, 2, 1) is not None
+    assert kept_for(1000, 10, 0, "cpu") is None
+    assert kept_for(10**6, 1000, 5, "cpu") is None
+    assert kept_for(10, 2, 1, "cpu") is not None
