@@ -92,6 +92,15 @@ def checked(found: np.ndarray, ids: Sequence[str], own: Sequence[str] | None, wh
     return values
 
 
+def check_widths(train: int, val: int) -> None:
+    """Raise `SaltflatError` where the two sets have another number of features."""
+    if train != val:
+        raise SaltflatError(
+            f"The training samples have {train:,} features each and the validation samples {val:,}: both "
+            "have to come from the same network."
+        )
+
+
 def _array(path: Path) -> np.ndarray:
     try:
         return np.load(path, mmap_mode="r", allow_pickle=False)

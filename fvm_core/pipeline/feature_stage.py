@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from fvm_core.data.dataset import ImageDataset
 from fvm_core.errors import SaltflatError
 from fvm_core.features.cache import kept, note_stamp, rows_of_stamp
 from fvm_core.features.extract import View, extract
-from fvm_core.features.given import checked, read_features
+from fvm_core.features.given import check_widths, checked, read_features
 from fvm_core.features.store import FeatureStore
 from fvm_core.pipeline.backbone import body_of, part_blocks
 from fvm_core.pipeline.context import Context
@@ -91,7 +92,7 @@ def _embed(context: Context) -> int:
 
 
 def _take_given(context: Context) -> int:
-    settings = context.config.model
+    settings, digest = context.config.model, hashlib.blake2b(digest_size=16)
     for number, (where, dataset) in enumerate(zip(_SETS, (context.train, context.val), strict=True)):
         if context.given_features is not None:
             values = checked(
@@ -100,13 +101,17 @@ def _take_given(context: Context) -> int:
         else:
             path = (settings.val_features if where == "val" else "") or settings.features
             values = read_features(path, dataset.ids, where)
+        digest.update(np.ascontiguousarray(values))
         readable = readable_images(context.run.path, where) & np.isfinite(values).all(1)
         _place(context, where, values, readable)
-    widths = [context.train_inputs.shape, context.val_inputs.shape]
-    if widths[0] != widths[1]:
+    check_widths(context.train_inputs.shape[0], context.val_inputs.shape[0])
+    before, now = context.run.info.get("features"), digest.hexdigest()
+    if before is None:
+        context.run.update(features=now)
+    elif before != now:
         raise SaltflatError(
-            f"The training samples have {widths[0][0]:,} features each and the validation samples "
-            f"{widths[1][0]:,}: both have to come from the same network."
+            f"The features of {context.run.name} have changed since the run began. Put them back, or start a "
+            "new run."
         )
     return 0
 

@@ -13,7 +13,7 @@ from fvm_core.device import resolve
 from fvm_core.errors import SaltflatError, UnreadableImage
 from fvm_core.estimators import Estimator, registry
 from fvm_core.estimators.costs import Sizes
-from fvm_core.features.given import read_features
+from fvm_core.features.given import check_widths, read_features
 from fvm_core.models.build import build_model
 from fvm_core.models.checkpoint import load_weights
 from fvm_core.pipeline.backbone import body_of
@@ -132,8 +132,9 @@ def _check_model(full: RunConfig, train: ImageDataset, val: ImageDataset) -> Non
     settings = full.model
     if settings.features:
         if settings.features != PYTHON:
-            read_features(settings.features, train.ids, "train")
-            read_features(settings.val_features or settings.features, val.ids, "val")
+            found = read_features(settings.features, train.ids, "train")
+            trusted = read_features(settings.val_features or settings.features, val.ids, "val")
+            check_widths(found.shape[1], trusted.shape[1])
         return
     if settings.on_features:
         body_of(settings, settings.size)

@@ -41,6 +41,7 @@ SHAPE = {
     },
     "planted?": {"samples": whole, "wrong": whole, "in_training?": bool},
     "data?": {str: object},
+    "features?": text,
     "versions?": {str: str},
     "input?": {"channels": whole, "size": whole, "mean": [float], "std": [float]},
     "estimate?": {str: amount},

@@ -185,3 +185,27 @@ def test_the_estimate_knows_what_is_there(sets, finished, same_home):
     assert found.stages["features"] == 0
     assert "220 are there already" in found.model_summary
     assert found.stages["crossfit"] > 0
+
+
+def test_features_that_have_changed_stop_a_run_that_goes_on(sets, tmp_path):
+    rng = np.random.default_rng(0)
+    for name, one in zip(("train", "val"), sets, strict=True):
+        np.save(tmp_path / f"{name}.npy", rng.normal(size=(len(one), 12)).astype(np.float32))
+    files = {"features": tmp_path / "train.npy", "val_features": str(tmp_path / "val.npy")}
+    with pytest.raises(Cancelled):
+        start(*sets, out=tmp_path / "run", progress=StopsAt("tune", 2), **files, **OPTIONS)
+    values = np.load(tmp_path / "train.npy")
+    np.save(tmp_path / "train.npy", values + 1)
+    with pytest.raises(SaltflatError, match="features of run have changed"):
+        start(*sets, out=tmp_path / "run", resume=True, **files, **OPTIONS)
+    np.save(tmp_path / "train.npy", values)
+    assert start(*sets, out=tmp_path / "run", resume=True, **files, **OPTIONS).finished
+
+
+def test_sets_of_other_widths_are_refused_before_there_is_a_run(sets, tmp_path):
+    for name, one, width in zip(("train", "val"), sets, (12, 13), strict=True):
+        np.save(tmp_path / f"{name}.npy", np.zeros((len(one), width)))
+    files = {"features": tmp_path / "train.npy", "val_features": str(tmp_path / "val.npy")}
+    with pytest.raises(SaltflatError, match="12 features each and the validation samples 13"):
+        start(*sets, out=tmp_path / "run", **files, **OPTIONS)
+    assert not (tmp_path / "run").exists()
