@@ -27,6 +27,9 @@ DAMPING_KINDS = ("relative", "per_tensor", "absolute")
 MAIN_ESTIMATORS = ("fvm", "vm")
 """Scores that a run is made for; the others stand beside them."""
 
+MODEL_FILES = ("checkpoint", "backbone_weights", "features", "val_features")
+"""Settings of `ModelConfig` that name files."""
+
 _MOST_SEED = 2**32 - 1
 """All libraries that draw random numbers take seeds up to this one."""
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import streamlit as st
 
-from fvm_core.access import places
 from fvm_core.config import RunConfig
 from fvm_core.data.problems import align_classes
 from fvm_core.errors import SaltflatError
@@ -52,9 +50,7 @@ with left:
         guards.tell(problem)
     st.subheader("Model", anchor=False)
     try:
-        model = run_settings.model()
-        if model.checkpoint:
-            model = replace(model, checkpoint=str(places.allowed(model.checkpoint)))
+        model = run_settings.within_reach(run_settings.model())
     except SaltflatError as problem:
         guards.tell(problem)
         st.stop()

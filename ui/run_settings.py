@@ -8,9 +8,11 @@ from dataclasses import replace
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from fvm_core.access import places
 from fvm_core.config import (
     DEVICES,
     FITS,
+    MODEL_FILES,
     CompareConfig,
     ModelConfig,
     RunConfig,
@@ -22,6 +24,7 @@ from fvm_core.estimators import Estimator, Setting, registry
 from fvm_core.estimators.setting import Value
 from fvm_core.models.build import model_names
 from fvm_core.models.pretrained import starts_pretrained
+from fvm_core.pipeline.data_changes import PYTHON
 from ui import paths, wording
 
 COMMON_MODELS = ["auto", "small_cnn", "resnet18", "resnet34", "timm:tf_efficientnet_lite0"]
@@ -90,9 +93,48 @@ def model() -> ModelConfig:
             help="With a head every image goes through the backbone once; all that follows takes seconds, "
             "and the next run on these images finds the features in the workspace.",
         )
+    features = val_features = weights = None
+    if not checkpoint and part in ("auto", "head"):
+        with st.expander("Backbone's weights, or features from elsewhere", key="backbone"):
+            if pretrained or name == "auto":
+                weights = paths.ask(
+                    "Weights of the backbone",
+                    key="backbone-weights",
+                    bind="query-params",
+                    placeholder="those that come along, or the library's download",
+                    help="safetensors or a state dict. It is read without running code from it.",
+                )
+            features = paths.ask(
+                "Features of the training images",
+                key="features",
+                bind="query-params",
+                placeholder="none: a backbone embeds the images",
+                help="Embeddings that you have made: a .parquet file with a column id and one of lists, "
+                "an .npz file, or an .npy file with its rows in the order of the images.",
+            )
+            if features:
+                val_features = paths.ask(
+                    "Features of the trusted images",
+                    key="val-features",
+                    bind="query-params",
+                    placeholder="in the same file",
+                )
     return ModelConfig(
-        name=name, checkpoint=str(checkpoint or ""), pretrained=pretrained, train_part=part, fit=fit
+        name="auto" if features else name,
+        checkpoint=str(checkpoint or ""),
+        pretrained=None if features else pretrained,
+        train_part=part,
+        fit=fit,
+        backbone_weights=str(weights or "") if not features else "",
+        features=str(features or ""),
+        val_features=str(val_features or ""),
     )
+
+
+def within_reach(model: ModelConfig) -> ModelConfig:
+    """The model with whole paths that the screens may read; raises `SaltflatError` for others."""
+    given = {name: getattr(model, name) for name in MODEL_FILES}
+    return replace(model, **{name: str(places.allowed(path)) for name, path in given.items() if path})
 
 
 def _pretrained_key(name: str) -> str:
@@ -295,6 +337,9 @@ def prefill(config: RunConfig) -> None:
         "checkpoint": config.model.checkpoint,
         _pretrained_key(config.model.name): config.model.pretrained,
         "fit": config.model.fit,
+        "backbone-weights": config.model.backbone_weights or None,
+        "features": None if config.model.features in ("", PYTHON) else config.model.features,
+        "val-features": config.model.val_features or None,
         "part": config.model.train_part if config.model.train_part in PART_WORDS else None,
         "solver": config.tune.solver,
         "gamma": config.tune.gamma,

@@ -15,7 +15,7 @@ from fvm_core.jobs.queue import JobQueue
 from fvm_core.pipeline.preflight import checked
 from fvm_core.pipeline.prepare import open_data
 from fvm_core.runs.run_folder import RunFolder
-from ui import catalog, identity
+from ui import catalog, identity, run_settings
 
 
 def start(
@@ -69,7 +69,4 @@ def _within_reach(config: RunConfig) -> RunConfig:
         name: replace(spec, source=places.allowed_source(spec.source))
         for name, spec in (("train_data", config.train_data), ("val_data", config.val_data))
     }
-    checkpoint = config.model.checkpoint
-    if checkpoint:
-        checkpoint = str(places.allowed(checkpoint))
-    return replace(config, **specs, model=replace(config.model, checkpoint=checkpoint))
+    return replace(config, **specs, model=run_settings.within_reach(config.model))

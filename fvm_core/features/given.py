@@ -101,6 +101,23 @@ def check_widths(train: int, val: int) -> None:
         )
 
 
+def width_of(path: str, val_path: str, ids: Sequence[str], val_ids: Sequence[str]) -> int:
+    """D, once the features of both sets have been read and fit together.
+
+    Args:
+        path: the file with features of the training set, and of both where `val_path` is empty.
+        val_path: that with those of the validation set.
+        ids: of the training samples.
+        val_ids: of the validation samples.
+
+    Raises:
+        SaltflatError: see `read_features` and `check_widths`.
+    """
+    width = read_features(path, ids, "train").shape[1]
+    check_widths(width, read_features(val_path or path, val_ids, "val").shape[1])
+    return width
+
+
 def _array(path: Path) -> np.ndarray:
     try:
         return np.load(path, mmap_mode="r", allow_pickle=False)

@@ -20,7 +20,7 @@ from fvm_core.diagonal.label_search import HELD_BYTES
 from fvm_core.errors import UnreadableImage
 from fvm_core.estimators.costs import Sizes
 from fvm_core.features.extract import BATCH
-from fvm_core.features.given import read_features
+from fvm_core.features.given import width_of
 from fvm_core.models.build import build_model
 from fvm_core.models.linear_head import Head
 from fvm_core.pipeline.backbone import body_of, tail_of
@@ -160,7 +160,7 @@ def _embedding(full: RunConfig, train: ImageDataset, val: ImageDataset, device: 
     if settings.features:
         width = 512  # of arrays in Python, which are not asked for here
         if settings.features != PYTHON:
-            width = read_features(settings.features, train.ids, "train").shape[1]
+            width = width_of(settings.features, settings.val_features, train.ids, val.ids)
         held = 4 * width * (len(train) + len(val))
         return _Embedding((width,), 0.0, held, "features from elsewhere", nn.Identity())
     backbone = body_of(settings, settings.size)

@@ -6,14 +6,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from fvm_core.config import ModelConfig, RunConfig
+from fvm_core.config import MODEL_FILES, ModelConfig, RunConfig
 from fvm_core.data.dataset import DatasetSpec, ImageDataset
 from fvm_core.data.problems import align_classes, find_problems, reasons
 from fvm_core.device import resolve
 from fvm_core.errors import SaltflatError, UnreadableImage
 from fvm_core.estimators import Estimator, registry
 from fvm_core.estimators.costs import Sizes
-from fvm_core.features.given import check_widths, read_features
+from fvm_core.features.given import width_of
 from fvm_core.models.build import build_model
 from fvm_core.models.checkpoint import load_weights
 from fvm_core.pipeline.backbone import body_of
@@ -64,8 +64,7 @@ def checked(
 
 def _whole_paths(model: ModelConfig) -> dict[str, str]:
     """The files that the model's settings name, each with its whole path: workers start in other folders."""
-    names = ("checkpoint", "backbone_weights", "features", "val_features")
-    given = {name: getattr(model, name) for name in names}
+    given = {name: getattr(model, name) for name in MODEL_FILES}
     return {name: str(absolute(path)) for name, path in given.items() if path and path != PYTHON}
 
 
@@ -132,9 +131,7 @@ def _check_model(full: RunConfig, train: ImageDataset, val: ImageDataset) -> Non
     settings = full.model
     if settings.features:
         if settings.features != PYTHON:
-            found = read_features(settings.features, train.ids, "train")
-            trusted = read_features(settings.val_features or settings.features, val.ids, "val")
-            check_widths(found.shape[1], trusted.shape[1])
+            width_of(settings.features, settings.val_features, train.ids, val.ids)
         return
     if settings.on_features:
         body_of(settings, settings.size)

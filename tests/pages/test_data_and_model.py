@@ -200,3 +200,20 @@ def test_the_part_of_a_source_with_several(workspace, monkeypatch, tmp_path):
     assert (config.train_data.split, config.val_data.split) == ("train", "seg_pred")
     again = opened(workspace, "data_and_model", like=RunFolder(job.run_path).path.name)
     assert again.selectbox(key="val-split").value == "seg_pred"
+
+
+def test_features_from_elsewhere_need_no_backbone(workspace, monkeypatch, tmp_path):
+    monkeypatch.setattr(JobQueue, "reconcile", lambda self: None)  # no worker in this test
+    np.save(tmp_path / "own.npy", np.zeros((1200, 6)))
+    np.savez(tmp_path / "trusted.npz", val=np.zeros((300, 6)))
+    app = opened(workspace, "data_and_model", **DIGITS)
+    app.text_input(key="features").set_value(str(tmp_path / "own.npy")).run()
+    assert "1,200 rows and the set has 300 samples" in " ".join(one.value for one in app.error)
+    app.text_input(key="val-features").set_value(str(tmp_path / "trusted.npz")).run()
+    assert not app.exception and not app.error
+    assert "a head with 70 parameters on features from elsewhere" in words(app)
+    app.button(key="run-it").click().run()
+    (job,) = JobQueue(workspace).all()
+    model = RunFolder(job.run_path).config.model
+    assert model.features == str(tmp_path / "own.npy")
+    assert model.val_features == str(tmp_path / "trusted.npz")

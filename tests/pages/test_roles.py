@@ -9,6 +9,7 @@ from fvm_core import start_folder
 from fvm_core.access import rules
 from fvm_core.access.passwords import set_password
 from fvm_core.access.people import Person
+from fvm_core.config import MODEL_FILES
 from fvm_core.errors import SaltflatError
 from tests.ui import runs
 from tests.ui.app import opened, words
@@ -167,11 +168,14 @@ def test_a_run_can_not_be_started_with_other_paths_either(workspace, monkeypatch
         for other in (
             replace(config, train_data=replace(config.train_data, source=source)),
             replace(config, val_data=replace(config.val_data, source=source)),
-            replace(
-                config,
-                model=replace(
-                    config.model, checkpoint=source.removeprefix("cifar10:").removeprefix("cifar100:")
-                ),
+            *(
+                replace(
+                    config,
+                    model=replace(
+                        config.model, **{name: source.removeprefix("cifar10:").removeprefix("cifar100:")}
+                    ),
+                )
+                for name in MODEL_FILES
             ),
         ):
             with pytest.raises(SaltflatError, match="outside of the folders"):
@@ -200,8 +204,10 @@ def test_checkpoints_scores_exports_and_run_folders_too(workspace, monkeypatch, 
     app = opened(
         workspace, "data_and_model", train_path=str(started / "photos"), val_path=str(started / "photos")
     )
-    app.text_input(key="checkpoint").set_value(given("weights.pt")).run()
-    assert refused(app)
+    for key in ("backbone-weights", "features", "checkpoint"):
+        app.text_input(key=key).set_value(given("weights.pt")).run()
+        assert refused(app), key
+        app.text_input(key=key).set_value("").run()
     app = opened(workspace, "compare", run.path.name)
     app.text_input(key="external-path").set_value(given("scores.csv")).run()
     assert refused(app)
