@@ -67,6 +67,7 @@ OPTIONS = {
     "planted": "compare.planted",
     "figures": "compare.figures",
     "name": "name",
+    "budget": "budget",
     "device": "device",
     "precision": "precision",
     "seed": "seed",
@@ -231,7 +232,12 @@ class CompareConfig:
 
 @dataclass(frozen=True)
 class RunConfig:
-    """All settings of a run; `config.toml` in the run folder holds them."""
+    """All settings of a run; `config.toml` in the run folder holds them.
+
+    Attributes:
+        budget: minutes that a run with the model `auto` may take for trying more than one classifier; None
+            is 20, with 0 only the first one is taken.
+    """
 
     train_data: DatasetSpec
     val_data: DatasetSpec
@@ -242,6 +248,7 @@ class RunConfig:
     crossfit: CrossfitConfig = field(default_factory=CrossfitConfig)
     compare: CompareConfig = field(default_factory=CompareConfig)
     name: str = ""
+    budget: float | None = None
     device: str = "auto"
     precision: str = "auto"
     seed: int = 0
@@ -287,6 +294,7 @@ class RunConfig:
             ("compare.best_epoch", self.compare.best_epoch, 1),
             ("compare.planted", self.compare.planted, 0),
             ("model.size", self.model.size, 0),
+            ("budget", self.budget, 0),
             ("seed", self.seed, 0),
             *((f"{name}.limit", spec.limit, 1) for name, spec in self._data()),
             *((f"{name}.seed", spec.seed, 0) for name, spec in self._data()),

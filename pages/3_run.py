@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import streamlit as st
 
+from fvm_core.comparison.reasons import classifier_reason
 from fvm_core.jobs.queue import JobQueue
 from ui import catalog, frame, guards, identity, progress, signed_in, starting, wording
-from ui.charts import drawing, live
+from ui.charts import classifiers, drawing, live
 
 run = guards.need_run(
     "Here you will follow a run: its stages, the loss while it trains, "
@@ -37,6 +38,15 @@ def watch() -> None:
             drawing.show(risk, "risk", "Validation risk and sharpness over tuning steps")
         with right:
             drawing.show(accuracy, "tune-accuracy", "Validation accuracy over tuning steps")
+    selected = now.info["stages"].get("select", {})
+    if selected.get("tried"):
+        drawing.titled(
+            "Which classifier knows these images best?", wording.in_markdown(classifier_reason(now.folder))
+        )
+        figure = classifiers.tried(selected["tried"], selected["kept"], selected["trusted"])
+        drawing.show(figure, "classifiers", "Share of trusted images right by classifier")
+    elif reason := classifier_reason(now.folder):
+        st.caption(wording.in_markdown(reason))
     if history["train"]:
         drawing.titled(
             "How did the model learn?" if history["tune"] else "Is the model learning?",

@@ -9,6 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from fvm_core.comparison import choice
+from fvm_core.comparison.reasons import ranking_reason
 from fvm_core.estimators import registry
 from ui import (
     add_estimators,
@@ -128,7 +129,7 @@ def choose() -> None:
         else:
             st.markdown("**No recommendation.**")
         st.caption(wording.in_markdown(found.reason))
-        if reason := results.ranking_reason(folder):
+        if reason := ranking_reason(folder):
             st.caption(f"In use now: {wording.in_markdown(reason)}")
         own = figures[figures["name"] == picked].iloc[0]
         if with_truth and pd.notna(own.get("roc_auc")):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import streamlit as st
 
+from fvm_core.comparison.reasons import ranking_reason
 from fvm_core.jobs.queue import JobQueue
 from ui import catalog, identity, outbox, results, theme, wording
 from ui.catalog import STATE_WORDS, Card
@@ -154,9 +155,11 @@ def _line(screen: str, run: Card) -> None:
 
 
 def why_ranked(run: Card | None) -> None:
-    """One sentence on the score that this screen goes by, with the way to another one."""
-    if run is not None and run.has_scores and (reason := results.ranking_reason(run.folder)):
-        st.caption(f"{wording.in_markdown(reason)} Compare shows the others.")
+    """Why this screen goes by the score that it goes by, and by that classifier, with the way to others."""
+    if run is not None and run.has_scores and (reason := ranking_reason(run.folder)):
+        kept = run.info["stages"].get("select", {}).get("kept")
+        by = f" The classifier is {wording.in_markdown(kept)}, as trusted images favour it." if kept else ""
+        st.caption(f"{wording.in_markdown(reason)} Compare shows the others.{by}")
 
 
 def next_step(screen: str, run: Card) -> tuple[str, str] | None:

@@ -11,6 +11,8 @@ from fvm_core.runs.stage_files import STAGES, YOUNGER
 from ui import wording
 from ui.catalog import Card
 
+SHARES = ("select", "crossfit")
+"""Stages that tell which share of their work is done, in no unit that means something."""
 UNITS = {"train": "step", "tune": "step", "compare": ("forward pass", "forward passes")}
 
 
@@ -61,11 +63,13 @@ def _running(run: Card) -> str:
     at_work = run.folder.history("compare") if job.phase == "compare" else []
     if at_work:
         parts.append(wording.in_markdown(at_work[-1]["title"]))
-    if job.total:
+    if job.total and job.phase in SHARES:
+        parts.append(wording.percent(job.done / job.total, 0))
+    elif job.total:
         unit = UNITS.get(job.phase, "sample")
         words = unit if isinstance(unit, tuple) else (unit,)
         parts.append(f"{wording.count(job.done)} of {wording.count(job.total, *words)}")
-    if job.rate:
+    if job.rate and job.phase not in SHARES:
         parts.append(f"{wording.value(job.rate)} a second")
     if job.seconds_left is not None:
         parts.append(f"{wording.duration(job.seconds_left)} left in this stage")

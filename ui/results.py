@@ -109,14 +109,6 @@ def ranked_by(run: RunFolder) -> str | None:
     return None if name == choice.OWN else choice.scores_of(run)[name]
 
 
-def ranking_reason(run: RunFolder) -> str:
-    """Why the review ranks by the score that it ranks by, a sentence; empty where nothing is known."""
-    found = choice.choice_of(run)
-    if found.by_person:
-        return f"Ranked by {choice.scores_of(run)[found.name]}, as somebody has chosen on Compare."
-    return found.reason
-
-
 def default_above(run: RunFolder) -> float:
     """The suspicion percentile above which the run itself flags samples, to two decimals."""
     found = run.info.get("summary")

@@ -24,6 +24,7 @@ from fvm_core.estimators import Estimator, Setting, registry
 from fvm_core.estimators.setting import Value
 from fvm_core.models.build import model_names
 from fvm_core.models.pretrained import starts_pretrained
+from fvm_core.pipeline.candidates import BUDGET
 from fvm_core.pipeline.data_changes import PYTHON
 from ui import paths, wording
 
@@ -143,7 +144,8 @@ def _pretrained_key(name: str) -> str:
 
 
 def settings(config: RunConfig) -> RunConfig:
-    """The folded settings; what is left empty is chosen by the size of the data."""
+    """The time for choosing a model, and the folded settings; what is left empty goes by the data."""
+    budget = _budget(config.model)
     with st.expander("Tuning and other settings", key="settings"):
         solver = st.selectbox(
             "Solver", list(SOLVER_WORDS), key="solver", bind="query-params", help=_solver_help()
@@ -216,6 +218,7 @@ def settings(config: RunConfig) -> RunConfig:
         )
     return replace(
         config,
+        budget=budget,
         compare=_comparison(),
         train=TrainConfig(epochs=epochs),
         tune=TuneConfig(
@@ -225,6 +228,24 @@ def settings(config: RunConfig) -> RunConfig:
         device=device,
         seed=seed,
         embed=embed,
+    )
+
+
+def _budget(model: ModelConfig) -> float | None:
+    """Minutes for trying several classifiers; None where one is named already."""
+    if model.name != "auto" or model.checkpoint or model.features or model.train_part != "auto":
+        return None
+    return st.number_input(
+        "Minutes that the run may take",
+        0.0,
+        value=BUDGET,
+        step=10.0,
+        format="%g",
+        key="budget",
+        bind="query-params",
+        help="Within them auto also tries a small network and the last block of the backbone, each on folds "
+        "of your images, and keeps the one that knows most of the trusted images. On drawings and other "
+        "pictures that are no photographs a small network is often better. 0 tries nothing else.",
     )
 
 
@@ -333,7 +354,8 @@ def _key(name: str) -> str:
 def prefill(config: RunConfig) -> None:
     """Set the widgets to what another run used; call it before the widgets are drawn."""
     values = {
-        "model": config.model.name,
+        "model": "auto" if config.model.features else config.model.name,
+        "budget": config.budget,
         "checkpoint": config.model.checkpoint,
         _pretrained_key(config.model.name): config.model.pretrained,
         "fit": config.model.fit,

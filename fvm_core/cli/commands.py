@@ -148,6 +148,7 @@ def export(
 
     Where suggestions are accepted without review, it first tells what that is expected to do.
     """
+    from fvm_core.comparison.reasons import reasons
     from fvm_core.review.decisions import DecisionStore
     from fvm_core.review.export import acceptance
     from fvm_core.review.export import export as write
@@ -175,6 +176,8 @@ def export(
     )
     counts = ", ".join(f"{number:,} {status}" for status, number in done.counts.items() if number)
     console.print(f"{done.rows:,} rows ({counts}) are in {out}.")
+    for reason in reasons(found):
+        console.print(reason, soft_wrap=True)
     if done.notice:
         console.print(f"Mind: {done.notice}", soft_wrap=True)
 

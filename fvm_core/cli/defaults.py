@@ -27,6 +27,7 @@ _DATA = {
 }
 OPEN_DEFAULTS = {
     "name": "that of the run folder",
+    "budget": "20",
     "model.checkpoint": "none: the model is trained first",
     "model.pretrained": "yes for auto above 16 px, for timm's models without --checkpoint, and with "
     "--backbone-weights; else no",
@@ -35,13 +36,14 @@ OPEN_DEFAULTS = {
     "model.features": "none: a backbone embeds the images",
     "model.val_features": "the file of --features",
     "crossfit.rounds": "2 where a head is trained, else 0",
-    "crossfit.proximity": "that of 0.2, 1 and none which fits trusted images best; 0.2 for whole networks",
-    "train.epochs": "60 up to 16 px, else 100 and without a GPU 30; for a head at least 6 and 600 steps; 0 "
-    "with a checkpoint",
+    "crossfit.proximity": "that of 0.2, 1 and none which fits trusted images best; for more than a head 0.2 "
+    "or none, and in a single round trusted images are learnt instead",
+    "train.epochs": "60 up to 16 px, else 100 and without a GPU 30; for a head at least 6 and 600 steps, "
+    "for last blocks 10; 0 with a checkpoint",
     "train.lr": "0.05 up to 16 px, else 0.1 and for small_cnn 0.02; 0.01 on a pretrained backbone",
     "train.augment": "yes above 16 px, on images",
     "tune.gamma": "by solver; sam: 0.05, from 100 classes on 0.1",
-    "tune.steps": "300 up to 16 px and for a head, else 1000 and without a GPU 500",
+    "tune.steps": "300 up to 16 px and for a head, 150 for last blocks, else 1000 and without a GPU 500",
     "compare.estimators": "fvm",
     "compare.checkpoints": "5 where an estimator needs them, else 0",
     "compare.best_epoch": "that of the best validation accuracy",

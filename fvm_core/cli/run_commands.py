@@ -210,6 +210,16 @@ def run(
     val_features: Annotated[
         Path | None, setting("val_features", help="Those of the validation set, where it is another file.")
     ] = None,
+    budget: Annotated[
+        float | None,
+        setting(
+            "budget",
+            metavar="MINUTES",
+            min=0,
+            help="With the model auto: how long the run may take for trying other classifiers too, a small "
+            "network and the last block of the backbone; 0 tries none.",
+        ),
+    ] = None,
     epochs: Annotated[
         int | None, setting("epochs", min=0, help="Training epochs; 0 takes the checkpoint.")
     ] = None,
@@ -390,7 +400,7 @@ def _batch_size(text: str | None) -> int | None:
 
 def _tell(run) -> None:
     from fvm_core.cli.tables import metrics_table, run_rows
-    from fvm_core.comparison.choice import choice_of
+    from fvm_core.comparison.reasons import reasons
 
     summary = run.info["summary"]
     seconds = sum(stage["seconds"] for stage in run.info["stages"].values())
@@ -402,6 +412,6 @@ def _tell(run) -> None:
         console.print(f"{problem['where']}: {problem['message']}")
     if run.metrics:
         console.print(metrics_table("Against the true labels", run_rows(run, run.metrics)))
-    if reason := choice_of(run).reason:
+    for reason in reasons(run):
         console.print(reason)
     console.print(f"Review it with `saltflat app`, or export {run.path} with `saltflat export`.")

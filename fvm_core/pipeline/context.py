@@ -31,6 +31,7 @@ class Context:
         device: `cpu`, `cuda` or `mps`; progress: whom to tell.
         given_model: a module from Python that takes the place of a model by name.
         given_features: those of both sets from Python, in place of a backbone's.
+        own_spec: input of a classifier that is only tried, in place of the run's.
         train_inputs, val_inputs: set once the images are prepared, or embedded; held-back validation samples
             are not usable.
         rated: the training samples and after them the planted ones: what is learnt and scored.
@@ -44,6 +45,7 @@ class Context:
     progress: Progress
     given_model: nn.Module | None = None
     given_features: tuple[np.ndarray, np.ndarray] | None = None
+    own_spec: InputSpec | None = None
     train_inputs: Inputs | Features = field(init=False)
     val_inputs: Inputs | Features = field(init=False)
     rated: Samples = field(init=False)
@@ -99,7 +101,9 @@ class Context:
 
     @property
     def input_spec(self) -> InputSpec:
-        """Input size and normalisation, decided in the prepare stage."""
+        """Input size and normalisation, decided in the prepare stage, or with the classifier."""
+        if self.own_spec is not None:
+            return self.own_spec
         values = self.run.info["input"]
         return InputSpec(
             values["channels"],

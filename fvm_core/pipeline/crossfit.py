@@ -1,22 +1,19 @@
-"""Stage: probabilities by models that have seen neither the sample nor, of trusted images, their label."""
+"""Probabilities by models that have seen neither the sample nor, of trusted images, their label."""
 
 from __future__ import annotations
 
 import copy
 import math
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import torch
 from torch import nn
 
-from fvm_core.atomic import replacing
-from fvm_core.comparison.calibration import calibrated_loss, temperature
+from fvm_core.comparison.calibration import calibrated_loss
 from fvm_core.config import RunConfig
 from fvm_core.pipeline.context import Context
 from fvm_core.pipeline.ensembles import trained_on
@@ -25,11 +22,10 @@ from fvm_core.pipeline.inputs import Samples, WithPlanted
 from fvm_core.pipeline.tune import Pull, tune_besides
 from fvm_core.pipeline.weights import load_tensors, save_tensors
 
-FOLDER = "crossfit"
 PROXIMITIES = (0.2, 1.0, math.inf)
 """Strengths ρ that are tried; at infinity the fold's model is left as it was trained."""
-_FIXED = 0.2
-"""ρ of whole networks, for which trying several would take too long."""
+_FEWER = (0.2, math.inf)
+"""Those of more than a head: each finite one costs a tuning for every fold, the other none."""
 _DRAW, _TRAINING, _TUNING = 4000, 5000, 6000
 """Numbers that keep these random draws apart, see `seed_step`."""
 
@@ -53,55 +49,66 @@ class Round:
     accuracy: float
 
 
-def crossfit(context: Context) -> dict:
-    """Score every sample by a model that has not learnt its label.
+@dataclass(frozen=True)
+class CrossFit:
+    """What cross-fitting has found.
+
+    Attributes:
+        found: all rounds with every ρ; best: the one with the smallest loss; deal: who belonged to which
+            fold.
+    """
+
+    found: list[Round]
+    best: Round
+    deal: Deal
+
+    @property
+    def details(self) -> dict:
+        """`tried`: for every round and ρ the cross-entropy and accuracy; `round`, `proximity`, `loss` and
+        `accuracy` of the best; `trusted`: how many images judged; `folds`.
+        """
+        tried = [
+            {
+                "round": one.number,
+                "proximity": None if math.isinf(one.proximity) else one.proximity,
+                "loss": round(one.loss, 5),
+                "accuracy": round(one.accuracy, 5),
+            }
+            for one in self.found
+        ]
+        kept = tried[self.found.index(self.best)]
+        return {**kept, "tried": tried, "trusted": len(self.deal.trusted), "folds": self.deal.count}
+
+
+def cross_fit(context: Context) -> CrossFit | None:
+    """Let every sample be judged by a model that has not learnt its label.
 
     Samples and trusted images are dealt to F folds. A fold's model is trained on the samples of the others,
     tuned on the trusted images of the others with the term `(ρ/2)‖θ − θ_f‖²`, and asked for its own fold.
+    More than a head in a single round learns those trusted images with the samples instead.
     In the second round a sample weighs `p(given label)` of the first and the trusted images of the other
     folds are learnt too. ρ and the number of rounds are those with the smallest cross-entropy on trusted
     images, each judged by a model that did not have it: the weights of fold f come from first models that
     were tuned without the trusted images of fold f, since weights would hand them on.
 
-    Saves `crossfit/probabilities.npy` (N + Q, K) and `crossfit/trusted.npy` (M, K), both at the scale that
-    fits the trusted images, and `crossfit/trusted.parquet` with `row` in the validation set and `label`.
+    Finished folds are kept in the run's `work` by model, and found again.
 
     Returns:
-        `tried`: for every round and ρ the cross-entropy and accuracy; `round`, `proximity`, `loss` and
-        `accuracy` of the one that is kept.
+        None with fewer than two trusted images.
     """
-    settings = context.config.crossfit
-    if not settings.rounds:
-        return {"state": "skipped", "reason": "Cross-fitting is off: it trains a model for every fold."}
     deal = Deal.of(context)
     if deal.count < 2:
-        return {"state": "skipped", "reason": "Cross-fitting needs at least two trusted images."}
-    work = context.run.path / "work" / FOLDER
+        return None
+    settings = context.config.model
+    name = f"{settings.name}-{settings.train_part}-{settings.size}".replace(":", "_").replace("/", "_")
+    work = context.run.path / "work" / "crossfit" / name
     work.mkdir(parents=True, exist_ok=True)
     with threads_for(context):
         found = _round(context, deal, 1, None, work)
-        if settings.rounds > 1:
+        if (context.config.crossfit.rounds or 0) > 1:
             first = min(found, key=lambda one: one.loss)
             found += _round(context, deal, 2, _weights(context, deal, first.proximity, work), work)
-    best = min(found, key=lambda one: one.loss)
-    _write(context, best, deal.trusted)
-    tried = [
-        {
-            "round": one.number,
-            "proximity": None if math.isinf(one.proximity) else one.proximity,
-            "loss": round(one.loss, 5),
-            "accuracy": round(one.accuracy, 5),
-        }
-        for one in found
-    ]
-    kept = tried[found.index(best)]
-    context.progress.log(
-        f"Cross-fitting keeps round {best.number} "
-        + ("without tuning" if math.isinf(best.proximity) else f"with proximity {best.proximity:g}")
-        + f": {100 * best.accuracy:.1f} % of {len(deal.trusted):,} trusted images right, each by a model "
-        "without it."
-    )
-    return {**kept, "tried": tried, "trusted": len(deal.trusted), "folds": deal.count}
+    return CrossFit(found, min(found, key=lambda one: one.loss), deal)
 
 
 @contextmanager
@@ -250,7 +257,19 @@ def proximities(config: RunConfig) -> tuple[float, ...]:
     given = config.crossfit.proximity
     if given is not None:
         return (given,)
-    return PROXIMITIES if config.model.on_features else (_FIXED,)
+    if config.model.train_part == "head":
+        return PROXIMITIES
+    return (math.inf,) if _learns_trusted(config) else _FEWER
+
+
+def _learns_trusted(config: RunConfig) -> bool:
+    """Whether trusted images are learnt with the samples from the first round on, in place of tuning.
+
+    Of more than a head the tunings would cost more than the trainings. With a second round they may not be:
+    its weights would hand on what is known of them.
+    """
+    single = config.crossfit.rounds == 1 and config.crossfit.proximity is None
+    return single and config.model.train_part != "head"
 
 
 def _models(
@@ -264,13 +283,14 @@ def _models(
 ) -> dict[float, nn.Module]:
     """The fold's model by ρ; at infinity as it was trained."""
     rows, samples, sample_weights = deal.others(fold), context.rated, None
-    if weights is not None:
+    if weights is not None or _learns_trusted(context.config):
         trusted, places = deal.trusted, deal.other_places(fold)
         labels = context.val_inputs.labels.numpy()[trusted]
         samples = WithPlanted(context.rated, context.val_inputs, trusted, labels)
         rows = np.concatenate([rows, len(context.rated) + places])
         extra = np.full(len(trusted), context.config.crossfit.trusted_weight, dtype=np.float32)
-        sample_weights = torch.from_numpy(np.concatenate([weights[fold], extra]))
+        own = np.ones(len(context.rated), dtype=np.float32) if weights is None else weights[fold]
+        sample_weights = torch.from_numpy(np.concatenate([own, extra]))
     epochs, tried = context.config.train.epochs, proximities(context.config)
     half = epochs / (epochs + len(tried))
     state = work / "state.safetensors"
@@ -340,17 +360,3 @@ def _logits(model: nn.Module, inputs: Samples, rows: np.ndarray, context: Contex
         part = rows[start : start + BATCH]
         found[start : start + BATCH] = model(inputs.images(part)).float().cpu().numpy()
     return found
-
-
-def _write(context: Context, best: Round, trusted: np.ndarray) -> None:
-    folder = context.run.path / FOLDER
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
-    labels = context.val_inputs.labels.numpy()[trusted]
-    scale = temperature(best.trusted, labels)
-    for name, logits in (("probabilities", best.logits), ("trusted", best.trusted)):
-        with replacing(folder / f"{name}.npy") as temporary:
-            p = torch.from_numpy(scale * logits).softmax(1).numpy()
-            np.save(temporary, p, allow_pickle=False)
-    table = {"row": pa.array(trusted, pa.int32()), "label": pa.array(labels, pa.int32())}
-    context.run.write_table(f"{FOLDER}/trusted.parquet", pa.table(table))

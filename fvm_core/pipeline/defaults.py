@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from typing import NamedTuple
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from PIL import Image
 
 from fvm_core.config import FITS, ModelConfig, RunConfig
-from fvm_core.data.dataset import ImageDataset, Problem
+from fvm_core.data.dataset import ImageDataset, ImageSource, Problem
 from fvm_core.errors import UnreadableImage
 from fvm_core.estimators import registry
 from fvm_core.solvers import SOLVER_CLASSES
@@ -19,6 +20,8 @@ SMALL = 64
 DEFAULT_BACKBONE = "timm:tf_efficientnet_lite0"
 """Its weights come with the program, so that nobody has to go online."""
 HEAD_EPOCHS, HEAD_STEPS = 6, 600
+LAST_EPOCHS, LAST_STEPS = 10, 150
+"""Of the last blocks of a pretrained backbone: training epochs and tuning steps."""
 PLANTED_FROM = 200
 """Validation samples from which some are held back to measure scores by planted wrong labels."""
 PLANTED_SHARE = 0.1
@@ -43,8 +46,17 @@ class ImageKind(NamedTuple):
     cropped: float
 
 
-def image_kind(dataset: ImageDataset, sample: int = 100) -> ImageKind:
-    """See `ImageKind`; `sample` images are looked at."""
+_KINDS: WeakKeyDictionary[ImageSource, ImageKind] = WeakKeyDictionary()
+
+
+def image_kind(dataset: ImageDataset) -> ImageKind:
+    """See `ImageKind`; 100 images are looked at, once for each set that is open."""
+    if dataset.images not in _KINDS:
+        _KINDS[dataset.images] = _image_kind(dataset, 100)
+    return _KINDS[dataset.images]
+
+
+def _image_kind(dataset: ImageDataset, sample: int) -> ImageKind:
     rows = np.linspace(0, len(dataset) - 1, min(sample, len(dataset))).astype(int)
     sides, lost, grey = [], [], True
     for row in np.unique(rows):
@@ -88,7 +100,7 @@ def complete(config: RunConfig, train: ImageDataset, val: ImageDataset, device: 
     """The same settings with every open choice made.
 
     Above 16 px `auto` is a pretrained backbone with a linear head, see `DEFAULT_BACKBONE`. A head: at least
-    6 epochs and 600 steps at 0.01, and 300 tuning steps.
+    6 epochs and 600 steps at 0.01, and 300 tuning steps. Its last blocks: 10 epochs at 0.01, 150 steps.
 
     Networks that are trained whole: up to 16 px 60 epochs at learning rate 0.05 and 300 tuning steps, batch
     64, no augmentation. Above: the paper's 100 epochs at 0.1 and 1000 steps, batch 128, with crop and flip;
@@ -114,6 +126,8 @@ def complete(config: RunConfig, train: ImageDataset, val: ImageDataset, device: 
     epochs = config.train.epochs
     if epochs is None and head and not model.checkpoint:
         epochs = max(HEAD_EPOCHS, -(-HEAD_STEPS * 128 // max(1, len(train))))
+    if epochs is None and model.on_features and not model.checkpoint:
+        epochs = LAST_EPOCHS
     if epochs is None:
         epochs = 0 if config.model.checkpoint else 60 if tiny else 30 if slow else 100
     gamma = config.tune.gamma
@@ -136,6 +150,7 @@ def complete(config: RunConfig, train: ImageDataset, val: ImageDataset, device: 
     declared = [one for kind in kinds.values() for one in kind.settings]
     return replace(
         config,
+        budget=None,  # it is for choosing a model, and one is chosen here
         model=replace(model, size=size, stem=stem, fit=fit),
         train=replace(
             config.train,
@@ -147,9 +162,7 @@ def complete(config: RunConfig, train: ImageDataset, val: ImageDataset, device: 
         tune=replace(
             config.tune,
             gamma=gamma,
-            steps=(300 if tiny or head else 500 if slow else 1000)
-            if config.tune.steps is None
-            else config.tune.steps,
+            steps=_tuning_steps(model, tiny, slow) if config.tune.steps is None else config.tune.steps,
             batch_size=config.tune.batch_size or (64 if tiny and not head else 128),
         ),
         crossfit=replace(config.crossfit, rounds=rounds),
@@ -184,6 +197,12 @@ def _with_part(model: ModelConfig, side: int, device: str) -> ModelConfig:
 def preferred_size(side: int) -> int:
     """Input of a pretrained backbone for images of this side: larger ones show more and take longer."""
     return 160 if side <= 96 else 224
+
+
+def _tuning_steps(model: ModelConfig, tiny: bool, slow: bool) -> int:
+    if model.on_features and model.train_part != "head":
+        return LAST_STEPS
+    return 300 if tiny or model.train_part == "head" else 500 if slow else 1000
 
 
 def _learning_rate(model: ModelConfig, tiny: bool) -> float:

@@ -24,9 +24,10 @@ from fvm_core.features.given import width_of
 from fvm_core.models.build import build_model
 from fvm_core.models.linear_head import Head
 from fvm_core.pipeline.backbone import body_of, tail_of
+from fvm_core.pipeline.candidates import BUDGET, affordable, by_stage, candidates, left_out_of, not_tried
 from fvm_core.pipeline.crossfit import proximities
 from fvm_core.pipeline.data_changes import PYTHON
-from fvm_core.pipeline.defaults import complete, fit_notice, image_kind
+from fvm_core.pipeline.defaults import fit_notice, image_kind
 from fvm_core.pipeline.embed import FIT_ROWS
 from fvm_core.pipeline.estimator_costs import comparison_bytes, figure_phases, kept_models, phases
 from fvm_core.pipeline.feature_stage import missing_images, view_of
@@ -63,11 +64,56 @@ class Estimate:
 def estimate(config: RunConfig, train: ImageDataset, val: ImageDataset) -> Estimate:
     """Time a training batch, a scoring batch and the decoding of a few images, and multiply.
 
+    With the model `auto` that of a run which tries the classifiers that the time allows, and keeps the
+    dearest of them.
+
     Raises:
         SaltflatError: as building the model would.
     """
     device = resolve(config.device)
-    full = complete(config, train, val, device)
+    known = candidates(config, train, val, device)
+    budget = BUDGET if config.budget is None else config.budget
+    if not budget:
+        known = known[:1]
+    measured = [_measured(one.config, train, val, device) for one in known]
+    seconds = [one.stages for one in measured]
+    taken = affordable(known, seconds, 60 * budget)
+    places = [place for place, _, _ in taken]
+    tried = [measured[place] for place in places]
+    fitted = fit_notice(image_kind(train), config.model.fit, known[0].config.model.fit)
+    notices = () if fitted is None else (fitted.message,)
+    if len(places) > 1:
+        others = " and ".join(known[place].title for place in places[1:])
+        notices += (f"Also tries {others}, and keeps what trusted images favour.",)
+    if left_out := not_tried(left_out_of(known, seconds, taken)):
+        notices += (left_out,)
+    return Estimate(
+        by_stage([one for _, _, one in taken]),
+        max(one.memory_bytes for one in tried),
+        sum(one.disk_bytes for one in tried),
+        tried[0].summary,
+        device,
+        replace(known[0].config, name=config.name),
+        notices,
+    )
+
+
+def stage_seconds(full: RunConfig, train: ImageDataset, val: ImageDataset, device: str) -> dict[str, float]:
+    """Expected seconds by stage of a run with complete settings."""
+    return _measured(full, train, val, device).stages
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """What a run with one classifier takes: seconds by stage, bytes, and a line on the model."""
+
+    stages: dict[str, float]
+    memory_bytes: int
+    disk_bytes: int
+    summary: str
+
+
+def _measured(full: RunConfig, train: ImageDataset, val: ImageDataset, device: str) -> _Measured:
     kind = image_kind(train)
     classes = len({*train.classes, *val.classes})
     embedding = None
@@ -134,10 +180,7 @@ def estimate(config: RunConfig, train: ImageDataset, val: ImageDataset) -> Estim
         disk += 2 * (len(train) + len(val)) * math.prod(shape)
         memory += embedding.memory_bytes
     summary = _summary(full, parameters, shape, embedding)
-    fitted = fit_notice(kind, config.model.fit, full.model.fit)
-    notices = () if fitted is None else (fitted.message,)
-    full = replace(full, name=config.name)
-    return Estimate(stages, int(memory), int(disk), summary, device, full, notices)
+    return _Measured(stages, int(memory), int(disk), summary)
 
 
 @dataclass(frozen=True)

@@ -57,6 +57,7 @@ def checked(
     full = complete(config, train, val, resolve(config.device))
     check_share(config.compare.planted or 0.0, val.given)
     _check_estimators(full)
+    _check_budget(config, own_model)
     if not own_model:
         _check_model(full, train, val)
     return config
@@ -85,6 +86,17 @@ def _try_images(words: str, dataset: ImageDataset) -> None:
         f"None of {len(tried)} {words} images that were tried can be read. The first are "
         f"{reasons(dataset, tried)}"
     )
+
+
+def _check_budget(config: RunConfig, own_model: bool) -> None:
+    """Minutes for choosing a model make no sense where one is named."""
+    model = config.model
+    named = own_model or model.name != "auto" or model.checkpoint or model.features
+    if config.budget and named:
+        raise SaltflatError(
+            "Setting `budget` is the time for choosing a model, and one is named here: leave out --budget, "
+            "or the model (--model auto)."
+        )
 
 
 def _check_estimators(full: RunConfig) -> None:

@@ -20,6 +20,7 @@ from fvm_core.data.problems import align_classes, find_problems
 from fvm_core.data.thumbnails import Thumbnails
 from fvm_core.errors import SaltflatError
 from fvm_core.models.pretrained import preprocessing
+from fvm_core.pipeline.candidates import BUDGET, candidates
 from fvm_core.pipeline.context import Context
 from fvm_core.pipeline.defaults import complete, fit_notice, image_kind
 from fvm_core.pipeline.inputs import Inputs, InputSpec
@@ -58,18 +59,20 @@ def prepare(context: Context) -> dict:
         save_problems(run.path, problems)
         raise SaltflatError("\n".join(errors))
     readable = np.where(thumbnails["val"].readable, context.val.given, -1)
+    asked = context.config
     context.config, notices = _complete(context, readable)
     problems += notices
     save_problems(run.path, problems)
     write_text(run.path / "config.toml", context.config.to_toml())
-    pixels = None if context.config.model.on_features else _build_pixels_of(context, total)
-    spec = _input_spec(context, pixels)
+    pixels = None if context.config.model.on_features else build_pixels_of(context)
+    spec = input_spec_of(context, pixels)
     run.update(
         samples=len(context.train),
         validation_samples=len(context.val),
         classes=list(context.classes),
         device=context.device,
         input=spec.to_dict(),
+        candidates=_candidates(context, asked),
         problems=[
             {
                 "kind": problem.kind,
@@ -86,7 +89,7 @@ def prepare(context: Context) -> dict:
     return {}
 
 
-def _input_spec(context: Context, pixels: dict[str, Pixels] | None) -> InputSpec:
+def input_spec_of(context: Context, pixels: dict[str, Pixels] | None) -> InputSpec:
     """Size and normalisation of the input: as pretrained weights want it, else by the training images."""
     settings = context.config.model
     if settings.features or context.given_features is not None:
@@ -110,8 +113,21 @@ def pretrained_spec(settings: ModelConfig, train: ImageDataset) -> InputSpec:
     return InputSpec(3, settings.size, wanted.mean, wanted.std, crop, wanted.interpolation)
 
 
-def _build_pixels_of(context: Context, total: int) -> dict[str, Pixels]:
-    settings = context.config.model
+def _candidates(context: Context, asked: RunConfig) -> dict | None:
+    """What stage `select` may choose among, and the minutes that are granted; None where nothing is."""
+    budget = BUDGET if asked.budget is None else asked.budget
+    if not budget or context.given_model is not None or context.given_features is not None:
+        return None
+    asked = replace(asked, compare=replace(asked.compare, planted=context.config.compare.planted))
+    found = candidates(asked, context.train, context.val, context.device)
+    if len(found) < 2:
+        return None
+    return {"budget": budget, "all": [one.to_dict() for one in found]}
+
+
+def build_pixels_of(context: Context) -> dict[str, Pixels]:
+    """Pixels of both sets in the model's size, decoding what is not there."""
+    settings, total = context.config.model, len(context.train) + len(context.val)
     grey = settings.name == "small_cnn" or context.given_model is not None
     channels = image_kind(context.train).channels if grey else 3
     return _build_pixels(context, channels, settings.size, total)

@@ -27,7 +27,7 @@ from fvm_core.device import make_repeatable, peak_memory, resolve
 from fvm_core.errors import SaltflatError
 from fvm_core.pipeline.compare import compare
 from fvm_core.pipeline.context import Context
-from fvm_core.pipeline.crossfit import crossfit
+from fvm_core.pipeline.crossfit_stage import crossfit
 from fvm_core.pipeline.curvature import curvature
 from fvm_core.pipeline.data_changes import PYTHON, difference, identity
 from fvm_core.pipeline.embed import embed
@@ -37,6 +37,7 @@ from fvm_core.pipeline.prepare import open_data, open_inputs, prepare
 from fvm_core.pipeline.progress import Progress, Silent
 from fvm_core.pipeline.relabel import relabel
 from fvm_core.pipeline.score import score
+from fvm_core.pipeline.select import select_model
 from fvm_core.pipeline.train import train
 from fvm_core.pipeline.tune import tune
 from fvm_core.remembered import remember_run
@@ -48,6 +49,7 @@ from fvm_core.workspace import Workspace
 _STAGES: dict[str, Callable[[Context], dict]] = {
     "prepare": prepare,
     "features": features,
+    "select": select_model,
     "train": train,
     "tune": tune,
     "curvature": curvature,

@@ -10,6 +10,7 @@ from fvm_core.estimators import registry
 STAGES = (
     "prepare",
     "features",
+    "select",
     "train",
     "tune",
     "curvature",
@@ -21,12 +22,13 @@ STAGES = (
 )
 """The stages in their order; each is either done or not, nothing in between is read by others."""
 
-YOUNGER = ("features", "crossfit")
+YOUNGER = ("features", "select", "crossfit")
 """Stages that runs of older versions do not have; those are whole without them."""
 
 PATTERNS = {
     "prepare": ("thumbnails/*", "thumbnails_val/*", "problems.json"),
     "features": ("planted.parquet",),
+    "select": (),
     "train": (
         "checkpoints/theta_star.safetensors",
         "checkpoints/epoch_*.safetensors",

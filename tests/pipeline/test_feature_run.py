@@ -12,7 +12,9 @@ from fvm_core.runs.run_folder import RunFolder
 from tests.cases import reference_influence
 from tests.pipeline.test_resume import StopsAt, same_results
 
-OPTIONS = {"size": 32, "epochs": 10, "steps": 30, "saved_steps": 2, "embed": False, "crossfit_folds": 2}
+OPTIONS = {
+    "size": 32, "epochs": 10, "steps": 30, "saved_steps": 2, "embed": False, "crossfit_folds": 2, "budget": 0,
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -257,7 +257,7 @@ def test_estimate_names_every_stage_and_the_model():
     config = tiny_config(embed=True)
     found = estimate(config, load_dataset("digits", limit=300), load_dataset("digits", split="val"))
     assert set(found.stages) == set(STAGES)
-    left_out = {"features", "crossfit", "compare"}
+    left_out = {"features", "select", "crossfit", "compare"}
     assert all((seconds > 0) == (stage not in left_out) for stage, seconds in found.stages.items())
     more = estimate(
         replace(config, compare=CompareConfig(estimators=("gex", "lissa"))),
