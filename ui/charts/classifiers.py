@@ -19,16 +19,14 @@ def tried(rows: Sequence[dict], kept: str, trusted: int) -> go.Figure:
         kept: title of the one that the run goes on with.
         trusted: trusted images that judged.
     """
-    drawn = drawing.figure(90 + 34 * len(rows), showlegend=False)
-    for row in reversed(rows):
+    drawn = drawing.figure(80 + 52 * len(rows), showlegend=False)
+    for place, row in enumerate(reversed(rows)):
         found = share_interval(round(row["accuracy"] * trusted), trusted)
         own = row["title"] == kept
         drawn.add_scatter(
             x=[found.value],
-            y=[wording.in_html(row["title"]) + (" <b>(kept)</b>" if own else "")],
-            mode="markers+text",
-            text=[f"{100 * found.value:.1f} %"],
-            textposition="top center",
+            y=[place],
+            mode="markers",
             marker={
                 "size": 11,
                 "color": theme.CLEAN if own else theme.palette().panel,
@@ -46,6 +44,20 @@ def tried(rows: Sequence[dict], kept: str, trusted: int) -> go.Figure:
             hovertemplate="%{x:.1%} of the trusted images are right<br>95 % interval %{customdata[0]:.1%} to "
             "%{customdata[1]:.1%}<br>cross-entropy %{customdata[2]:.3f}<extra></extra>",
         )
-    drawn.update_xaxes(title_text="trusted images right, by models without them", tickformat=".0%")
-    drawn.update_yaxes(ticks="", showgrid=False, automargin=True)
+        share = f"<b>{100 * found.value:.1f} %</b>" + (" (kept)" if own else "")
+        # Above its line: beside it there is no room on a narrow screen.
+        drawn.add_annotation(
+            text=f"{wording.in_html(row['title'])}: {share}",
+            x=0,
+            xref="paper",
+            xanchor="left",
+            y=place,
+            yshift=17,
+            showarrow=False,
+            font={"color": theme.palette().ink},
+        )
+    drawn.update_xaxes(
+        title_text="trusted images right, by models without them", tickformat=".0%", showgrid=True
+    )
+    drawn.update_yaxes(range=[-0.4, len(rows) - 0.3], visible=False)
     return drawn
