@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from fvm_core.data.built import is_built
 from fvm_core.data.conversion import conversion_of, noted
 from fvm_core.data.dataset import ImageDataset, ImageSource
 from fvm_core.data.parallel import ProgressCallback, in_chunks, threads
+from fvm_core.data.thumbnails import SMALLEST
 from fvm_core.errors import SaltflatError, UnreadableImage
 
 _MODES = {1: "L", 3: "RGB"}
@@ -112,8 +114,7 @@ class Pixels:
         how: str,
     ) -> Pixels:
         pixels_file, readable_file, about_file = (folder / name for name in _FILES)
-        about = {"stamp": dataset.images.stamp(), "shape": [len(dataset), *shape]}
-        about |= noted(conversion_of(dataset.images)) | ({} if how == "crop" else {"fit": how})
+        about = _about(dataset, shape, how)
         if not is_built(about_file, about):
             about_file.unlink(missing_ok=True)
             with replacing(pixels_file) as part, replacing(readable_file) as readable_part:
@@ -265,6 +266,65 @@ FITS = tuple(_WAYS)
 """How an image of another shape comes into the model's, see `fit`."""
 
 
+def smallest_of(shape: tuple[int, int, int]) -> int:
+    """Pixels that the shorter side of a decoded image has to keep for pixels of a shape (C, H, W).
+
+    Twice the size leaves the antialiasing enough to work with, and what thumbnails need is no less: both are
+    made of the same decoded image, however it is asked for.
+    """
+    return max(2 * max(shape[1:]), SMALLEST)
+
+
+class PixelWriter:
+    """Writes the array that `Pixels.build` would make, from images that are decoded for something else.
+
+    A context manager; where it ends without an error the array is there for `Pixels.build`.
+
+    Args:
+        dataset: N images; shape: (C, H, W); folder, how: see `Pixels.build`.
+    """
+
+    def __init__(self, dataset: ImageDataset, shape: tuple[int, int, int], folder: Path, how: str):
+        self.shape, self.how = shape, how
+        self.smallest = smallest_of(shape)
+        self._about, self._folder, self._stack = _about(dataset, shape, how), folder, ExitStack()
+        self._readable = np.zeros(len(dataset), dtype=bool)
+        self._array = np.zeros(0, dtype=np.uint8)
+
+    def __enter__(self) -> PixelWriter:
+        (self._folder / _FILES[2]).unlink(missing_ok=True)
+        part = self._stack.enter_context(replacing(self._folder / _FILES[0]))
+        size = (len(self._readable), *self.shape)
+        self._array = np.lib.format.open_memmap(part, mode="w+", dtype=np.uint8, shape=size)
+        return self
+
+    def of(self, row: int, image: Image.Image) -> None:
+        """Write the pixels of one image."""
+        channels, height, width = self.shape
+        self._array[row] = fit(image, height, width, channels, self.how)
+        self._readable[row] = True
+
+    def take(self, rows: range, found: dict[int, np.ndarray]) -> None:
+        """Nothing is left to do."""
+
+    def __exit__(self, kind: type[BaseException] | None, error: object, trace: object) -> None:
+        if kind is not None:
+            self._stack.__exit__(kind, error, trace)  # type: ignore[arg-type]
+            return
+        self._array.flush()
+        self._array = np.zeros(0, dtype=np.uint8)
+        self._stack.close()
+        with replacing(self._folder / _FILES[1]) as part:
+            np.save(part, self._readable, allow_pickle=False)
+        write_json(self._folder / _FILES[2], self._about)
+
+
+def _about(dataset: ImageDataset, shape: tuple[int, int, int], how: str) -> dict:
+    """What an array of pixels was made from."""
+    found = {"stamp": dataset.images.stamp(), "shape": [len(dataset), *shape], "smallest": smallest_of(shape)}
+    return found | noted(conversion_of(dataset.images)) | ({} if how == "crop" else {"fit": how})
+
+
 def _decode_into(
     array: np.ndarray | None,
     source: ImageSource,
@@ -286,8 +346,7 @@ def _decode_row(
 ) -> bool:
     channels, height, width = shape
     try:
-        # Twice the size leaves the antialiasing enough to work with.
-        image = source.image(row, smallest=2 * max(height, width))
+        image = source.image(row, smallest=smallest_of(shape))
     except UnreadableImage:
         return False
     array[place] = fit(image, height, width, channels, how)

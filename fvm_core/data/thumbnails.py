@@ -10,6 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from PIL import Image
@@ -28,13 +29,34 @@ MAX_SIDE = 96
 """Pixels of a thumbnail's longer side, at most."""
 MAX_BYTES = 4096
 """Bytes of an encoded thumbnail, at most: a page of 200 stays below a megabyte."""
+SMALLEST = 2 * MAX_SIDE
+"""Pixels that the shorter side of a decoded image keeps at least: twice the thumbnail, to antialias."""
 HASH_BYTES = 16
+_FEWER = 32
 
 _LOSSLESS_SIDE = 32
 _QUALITIES = (85, 70, 55, 40, 25)
 _PNG_START = b"\x89PNG"
 _BLOB, _OFFSETS, _HASHES, _ABOUT = "thumbnails.bin", "offsets.npy", "hashes.npy", "thumbnails.json"
 _MEASURES, _REASONS = "measures.npy", "reasons.json"
+
+
+class Also(Protocol):
+    """What else is made of every image while it is decoded for its thumbnail: so it is decoded once.
+
+    Attributes:
+        smallest: pixels that the shorter side of the decoded image has to keep.
+    """
+
+    smallest: int
+
+    def of(self, row: int, image: Image.Image) -> np.ndarray | None:
+        """What is made of one image, in a thread of many; not called where it can't be decoded."""
+        ...
+
+    def take(self, rows: range, found: dict[int, np.ndarray]) -> None:
+        """What `of` made of some rows, in their order, in one thread."""
+        ...
 
 
 class Thumbnails:
@@ -105,6 +127,7 @@ class Thumbnails:
         folder: Path | str,
         progress: ProgressCallback | None = None,
         cancelled: Callable[[], bool] | None = None,
+        also: Also | None = None,
     ) -> Thumbnails:
         """Make the thumbnails of `dataset`, decoding every image once; those that exist are kept.
 
@@ -114,16 +137,15 @@ class Thumbnails:
                 over; a finished folder of the same images is opened as it is.
             progress: called with rows done and N.
             cancelled: asked now and then; True ends the work.
+            also: what else to make of the decoded images; nothing is, where the thumbnails exist.
 
         Raises:
             Cancelled: `cancelled` said so.
         """
         folder = Path(folder)
-        about = {"stamp": dataset.images.stamp(), "count": len(dataset), "measures": 1}
-        about |= noted(conversion_of(dataset.images))
-        if is_built(folder / _ABOUT, about):
-            with suppress(DamagedFile):  # then they are made again
-                return cls(folder)
+        if (found := cls.built(dataset, folder)) is not None:
+            return found
+        about = _about(dataset)
         (folder / _ABOUT).unlink(missing_ok=True)
         lengths: list[int] = []
         hashes: list[bytes] = []
@@ -131,14 +153,19 @@ class Thumbnails:
         reasons: dict[str, str] = {}
         with replacing(folder / _BLOB) as blob_part:
             with blob_part.open("wb") as blob:
-                work = _worker(dataset.images)
-                for made in in_chunks(work, len(dataset), progress=progress, cancelled=cancelled):
+                work = _worker(dataset.images, also)
+                chunk = 128 if also is None else _FEWER  # what is made beside them may be large
+                for made in in_chunks(
+                    work, len(dataset), chunk=chunk, progress=progress, cancelled=cancelled
+                ):
                     for encoded in made.encoded:
                         blob.write(encoded)
                         lengths.append(len(encoded))
                     hashes += made.hashes
                     measures.append(made.measures)
                     reasons |= made.reasons
+                    if also is not None:
+                        also.take(made.rows, made.others)
             offsets = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]).astype(np.int64)
             table = np.frombuffer(b"".join(hashes), dtype=np.uint8).reshape(-1, HASH_BYTES)
             arrays = {_OFFSETS: offsets, _HASHES: table, _MEASURES: np.concatenate(measures)}
@@ -148,6 +175,14 @@ class Thumbnails:
         write_json(folder / _REASONS, reasons)
         write_json(folder / _ABOUT, about)  # last: it says that the others are whole
         return cls(folder)
+
+    @classmethod
+    def built(cls, dataset: ImageDataset, folder: Path | str) -> Thumbnails | None:
+        """Those that exist of the same images; None where there are none, or they are damaged."""
+        if is_built(Path(folder) / _ABOUT, _about(dataset)):
+            with suppress(DamagedFile):  # then they are made again
+                return cls(folder)
+        return None
 
     def __len__(self) -> int:
         return len(self.readable)
@@ -193,6 +228,12 @@ def encode_thumbnail(image: Image.Image) -> bytes:
         side = side * 3 // 4
 
 
+def _about(dataset: ImageDataset) -> dict:
+    """What thumbnails were made from."""
+    found = {"stamp": dataset.images.stamp(), "count": len(dataset), "measures": 1}
+    return found | noted(conversion_of(dataset.images))
+
+
 def content_hash(content: bytes) -> bytes:
     """16 bytes that are the same for the same content."""
     return hashlib.blake2b(content, digest_size=HASH_BYTES).digest()
@@ -200,26 +241,35 @@ def content_hash(content: bytes) -> bytes:
 
 @dataclass
 class _Made:
-    """Of some rows: encoded thumbnails and hashes in order, measures, and the reasons of unreadable ones."""
+    """Of some rows: encoded thumbnails and hashes in order, measures, reasons of unreadable ones.
 
+    `others` holds by row what was made beside them.
+    """
+
+    rows: range
     encoded: list[bytes]
     hashes: list[bytes]
     measures: np.ndarray
     reasons: dict[str, str]
+    others: dict[int, np.ndarray]
 
 
-def _worker(source: ImageSource) -> Callable[[range], _Made]:
+def _worker(source: ImageSource, also: Also | None) -> Callable[[range], _Made]:
+    smallest = max(SMALLEST, also.smallest if also is not None else 0)
+
     def work(rows: range) -> _Made:
-        made = _Made([], [], np.zeros(len(rows), MEASURES), {})
+        made = _Made(rows, [], [], np.zeros(len(rows), MEASURES), {}, {})
         for place, row in enumerate(rows):
             try:
-                image = source.image(row, smallest=2 * MAX_SIDE)
+                image = source.image(row, smallest=smallest)
                 encoded, hashed = encode_thumbnail(image), content_hash(source.content(row))
             except UnreadableImage as error:
                 encoded, hashed = b"", bytes(HASH_BYTES)
                 made.reasons[str(row)] = printable(str(error))
             else:
                 made.measures[place] = measure(image)
+                if also is not None and (other := also.of(row, image)) is not None:
+                    made.others[row] = other
             made.encoded.append(encoded)
             made.hashes.append(hashed)
         return made

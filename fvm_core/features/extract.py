@@ -15,8 +15,9 @@ from torch import nn
 from fvm_core.data.dataset import ImageSource
 from fvm_core.data.parallel import threads
 from fvm_core.data.pixels import fit
+from fvm_core.data.thumbnails import SMALLEST
 from fvm_core.errors import SaltflatError, UnreadableImage
-from fvm_core.features.store import FeatureStore
+from fvm_core.features.store import CHUNK, FeatureStore
 
 BATCH = {"cpu": 32, "cuda": 256, "mps": 64}
 """On two cores EfficientNet-Lite0 took 7.9 ms an image in batches of 16 to 64, 14 ms in ones of 128."""
@@ -65,8 +66,11 @@ class View:
 
     @property
     def decoded(self) -> int:
-        """Pixels that the shorter side of a decoded image has to keep: twice the input, to antialias."""
-        return 2 * max(self.size, round(self.size / self.crop))
+        """Pixels that the shorter side of a decoded image has to keep: twice the input, to antialias.
+
+        No less than thumbnails need, which are made of the same decoded image.
+        """
+        return max(2 * max(self.size, round(self.size / self.crop)), SMALLEST)
 
 
 @torch.inference_mode()
@@ -93,22 +97,88 @@ def extract(
     Raises:
         SaltflatError: features that are no numbers, or too large for half precision.
     """
-    # On CPUs these networks are two to three times as fast with the channels last.
-    body = body.to(device, memory_format=torch.channels_last).eval()
-    mean, std = (torch.tensor(values, device=device).reshape(1, -1, 1, 1) for values in (view.mean, view.std))
-    size = BATCH.get(device, BATCH["cpu"])
-    for chunk, rows, batches in _decoded(source, readable, view, store, size):
+    embed = _Embed(body, view, device)
+    for chunk, rows, batches in _decoded(source, readable, view, store, embed.size):
         found = np.full((len(rows), *store.shape), np.nan, dtype=np.float16)
         for places, pixels in batches:
             tell(int(rows[0]) + int(places[0]), store.rows)
-            images = torch.from_numpy(pixels).to(device).contiguous(memory_format=torch.channels_last)
-            images = (images.float().div_(255) - mean) / std
-            values = body(images)
-            if view.mirror:
-                values = (values + body(images.flip(3))) / 2
-            found[places] = _halved(values, rows[places])
+            found[places] = embed(pixels, rows[places])
         store.write(chunk, found)
     tell(store.rows, store.rows)
+
+
+class Embedder:
+    """Fills a store from images that are decoded for something else, see `Also`.
+
+    Batches are those of `extract`, so that the features are the same to the last bit.
+
+    Args:
+        body, view, store, device, tell: see `extract`.
+    """
+
+    def __init__(
+        self,
+        body: nn.Module,
+        view: View,
+        store: FeatureStore,
+        device: str,
+        tell: Callable[[int, int], None],
+    ):
+        self.smallest = view.decoded
+        self._view, self._store, self._tell = view, store, tell
+        self._embed = _Embed(body, view, device)
+        self._open = {int(rows[0]): (chunk, rows) for chunk, rows in store.pending()}
+        self._pending = np.zeros(store.rows, dtype=bool)
+        for _chunk, rows in self._open.values():
+            self._pending[rows] = True
+        self._found = np.empty(0, dtype=np.float16)
+        self._waiting: list[tuple[int, np.ndarray]] = []
+
+    def of(self, row: int, image: Image.Image) -> np.ndarray | None:
+        """The input of the backbone, uint8 (3, H, W); None where the features are there."""
+        return self._view.pixels(image) if self._pending[row] else None
+
+    @torch.inference_mode()
+    def take(self, rows: range, found: dict[int, np.ndarray]) -> None:
+        """Embed what makes a whole batch, and store what makes a whole chunk."""
+        for row in rows:
+            if not self._pending[row]:
+                continue
+            first = row - row % CHUNK
+            chunk, all_rows = self._open[first]
+            if row == first:
+                self._found = np.full((len(all_rows), *self._store.shape), np.nan, dtype=np.float16)
+            if row in found:
+                self._waiting.append((row, found[row]))
+            last = row == all_rows[-1]
+            if len(self._waiting) == self._embed.size or (last and self._waiting):
+                own = np.array([one for one, _ in self._waiting])
+                self._tell(int(own[0]), self._store.rows)
+                self._found[own - first] = self._embed(np.stack([one for _, one in self._waiting]), own)
+                self._waiting = []
+            if last:
+                self._store.write(chunk, self._found)
+
+
+class _Embed:
+    """Pixels (B, 3, H, W) as uint8 to features (B, …) in half precision, `size` at a time at most."""
+
+    def __init__(self, body: nn.Module, view: View, device: str):
+        # On CPUs these networks are two to three times as fast with the channels last.
+        self._body = body.to(device, memory_format=torch.channels_last).eval()
+        self._mean, self._std = (
+            torch.tensor(values, device=device).reshape(1, -1, 1, 1) for values in (view.mean, view.std)
+        )
+        self._mirror, self._device = view.mirror, device
+        self.size = BATCH.get(device, BATCH["cpu"])
+
+    def __call__(self, pixels: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        images = torch.from_numpy(pixels).to(self._device).contiguous(memory_format=torch.channels_last)
+        images = (images.float().div_(255) - self._mean) / self._std
+        values = self._body(images)
+        if self._mirror:
+            values = (values + self._body(images.flip(3))) / 2
+        return _halved(values, rows)
 
 
 def _halved(values: torch.Tensor, rows: np.ndarray) -> np.ndarray:

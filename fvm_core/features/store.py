@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -45,6 +46,15 @@ class FeatureStore:
             remedy = f"Delete the folder {self.folder}; the features are computed again."
             raise DamagedFile(self.folder / f"{_VALUES}.npy", str(error).rstrip("."), remedy) from None
         write_json(self.folder / _ABOUT, about)
+
+    @staticmethod
+    def move(source: Path, folder: Path, about: dict, rows: int, shape: tuple[int, ...]) -> None:
+        """Have the files of a finished store in another folder, as features of `about`."""
+        (folder / _ABOUT).unlink(missing_ok=True)
+        for name in (_VALUES, "done"):
+            shutil.move(source / f"{name}.npy", folder / f"{name}.npy")
+        write_json(folder / _ABOUT, {**about, "rows": rows, "shape": list(shape)})
+        shutil.rmtree(source, ignore_errors=True)
 
     @property
     def values(self) -> np.ndarray:

@@ -9,12 +9,14 @@ import torch
 from torch import nn
 
 from fvm_core.config import ModelConfig
+from fvm_core.data.dataset import ImageDataset
 from fvm_core.models.build import build_model
 from fvm_core.models.head import without_head
 from fvm_core.models.linear_head import Head
-from fvm_core.models.pretrained import open_pretrained
+from fvm_core.models.pretrained import open_pretrained, preprocessing
 from fvm_core.models.split import split
-from fvm_core.pipeline.inputs import Features
+from fvm_core.pipeline.defaults import image_kind
+from fvm_core.pipeline.inputs import Features, InputSpec
 
 _SOME = 20_000
 """Samples from which mean and deviation of the features are computed."""
@@ -59,6 +61,17 @@ def body_of(settings: ModelConfig, size: int) -> Body:
     with torch.no_grad():
         shape = tuple(body(example).shape[1:])
     return Body(body, shape, found.digest, found.source)
+
+
+def pretrained_spec(settings: ModelConfig, train: ImageDataset) -> InputSpec:
+    """The input as the weights want it; of images that are smaller than it nothing is cut away.
+
+    Their edges are all that there is; those of photographs seldom hold what the label means.
+    """
+    wanted = preprocessing(settings.name, settings.size)
+    small = image_kind(train).side < settings.size
+    crop = wanted.crop if settings.on_features and not small else 1.0
+    return InputSpec(3, settings.size, wanted.mean, wanted.std, crop, wanted.interpolation)
 
 
 def trained_part(settings: ModelConfig, classes: int, size: int, features: Features) -> nn.Module:

@@ -61,11 +61,12 @@ def _image_kind(dataset: ImageDataset, sample: int) -> ImageKind:
     sides, lost, grey = [], [], True
     for row in np.unique(rows):
         try:
-            image: Image.Image = dataset.images.image(int(row))
+            image: Image.Image = dataset.images.image(int(row), smallest=1)
         except UnreadableImage:
             continue
-        sides.append(max(image.size))
-        lost.append(1 - min(image.size) / max(image.size))
+        size = image.info.get("size", image.size)
+        sides.append(max(size))
+        lost.append(1 - min(size) / max(size))
         grey = grey and image.mode == "L"
     if not sides:
         return ImageKind(SMALL, 3, 0.0)

@@ -13,6 +13,7 @@ from torch import nn
 
 from fvm_core.config import RunConfig
 from fvm_core.data.dataset import ImageDataset
+from fvm_core.data.thumbnails import SMALLEST
 from fvm_core.device import resolve, training_autocast
 from fvm_core.diagonal.batch_size import BatchSize, bytes_per_sample
 from fvm_core.diagonal.influence import DiagonalInfluence
@@ -23,7 +24,7 @@ from fvm_core.features.extract import BATCH
 from fvm_core.features.given import width_of
 from fvm_core.models.build import build_model
 from fvm_core.models.linear_head import Head
-from fvm_core.pipeline.backbone import body_of, tail_of
+from fvm_core.pipeline.backbone import body_of, pretrained_spec, tail_of
 from fvm_core.pipeline.candidates import BUDGET, affordable, by_stage, candidates, left_out_of, not_tried
 from fvm_core.pipeline.crossfit import proximities
 from fvm_core.pipeline.data_changes import PYTHON
@@ -31,7 +32,6 @@ from fvm_core.pipeline.defaults import fit_notice, image_kind
 from fvm_core.pipeline.embed import FIT_ROWS
 from fvm_core.pipeline.estimator_costs import comparison_bytes, figure_phases, kept_models, phases
 from fvm_core.pipeline.feature_stage import missing_images, view_of
-from fvm_core.pipeline.prepare import pretrained_spec
 
 _UMAP_START, _UMAP_PER_ROW = 8.0, 6e-3
 """Seconds that UMAP takes to compile, and per sample: on two cores 12 s for 1,200 and 31 s for 5,000."""
@@ -144,9 +144,10 @@ def _measured(full: RunConfig, train: ImageDataset, val: ImageDataset, device: s
     walked = min(classes, 4)  # backward passes per sample on a model that doubts 40 % of the labels
     tuning = passes * full.tune.steps * min(full.tune.batch_size, len(val)) * forward_backward
     fold = full.train.epochs * len(train) * training
+    decoding = (len(train) + len(val)) * _decode_seconds(train, full)
     stages = {
-        "prepare": (len(train) + len(val)) * (2 if embedding is None else 1) * _decode_seconds(train),
-        "features": embedding.seconds if embedding else 0.0,
+        "prepare": decoding + (embedding.seconds if embedding else 0.0),
+        "features": 0.0,
         "train": full.train.epochs * (len(train) * training + len(val) * training / 3),
         "tune": tuning + saved * len(val) * 1.7 * forward_backward,
         "curvature": saved * len(val) * scoring,
@@ -276,12 +277,13 @@ def _timed(work, device: str) -> float:
     return best
 
 
-def _decode_seconds(dataset: ImageDataset) -> float:
+def _decode_seconds(dataset: ImageDataset, full: RunConfig) -> float:
+    smallest = max(SMALLEST, 2 * full.model.size)
     start = time.perf_counter()
     rows = range(0, len(dataset), max(1, len(dataset) // 8))
     for row in rows:
         try:
-            dataset.images.image(row)
+            dataset.images.image(row, smallest=smallest)
         except UnreadableImage:
             continue
     return (time.perf_counter() - start) / max(1, len(rows)) / 2

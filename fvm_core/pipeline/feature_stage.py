@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,15 +12,15 @@ from fvm_core.config import ModelConfig
 from fvm_core.data.conversion import conversion_of, noted
 from fvm_core.data.dataset import ImageDataset
 from fvm_core.errors import SaltflatError
-from fvm_core.features.cache import kept, note_stamp, rows_of_stamp
+from fvm_core.features.cache import kept, note_stamps, rows_of_stamps, stamps_of
 from fvm_core.features.extract import View, extract
 from fvm_core.features.given import check_widths, checked, read_features
-from fvm_core.features.store import FeatureStore
+from fvm_core.features.store import FeatureStore, finished_rows
 from fvm_core.pipeline.backbone import body_of, part_blocks
 from fvm_core.pipeline.context import Context
 from fvm_core.pipeline.inputs import Features, InputSpec
 from fvm_core.pipeline.planted import hold_back_planted, plant
-from fvm_core.pipeline.prepare import content_of, readable_images
+from fvm_core.pipeline.thumbnail_folders import content_of, readable_images
 from fvm_core.workspace import Workspace
 
 _SETS = ("train", "val")
@@ -73,10 +74,13 @@ def _embed(context: Context) -> int:
             context.progress.update("features", before, total)
 
         content = content_of(context.run.path, where)
-        about = {"content": content, **_about(dataset, settings, backbone.digest, view)}
+        about = {"content": content, **about_features(dataset, settings, backbone.digest, view)}
         with kept(_cache(context.run.path), about, waiting) as folder:
+            before_that = finished_rows(folder, len(dataset))
+            _take_waiting(context.run.path, where, folder, about, len(dataset), backbone.shape)
             store = FeatureStore(folder, about, len(dataset), backbone.shape)
-            note_stamp(folder, dataset.images.stamp())
+            computed += store.finished_rows - before_that
+            note_stamps(folder, stamps_of(dataset.images, len(dataset)))
             missing = len(dataset) - store.finished_rows
             if missing:
                 context.progress.log(
@@ -144,11 +148,26 @@ def missing_images(dataset: ImageDataset, settings: ModelConfig, digest: str, vi
         cache = Workspace.default().cache
     except SaltflatError:
         return len(dataset)
-    about, stamp = _about(dataset, settings, digest, view), dataset.images.stamp()
-    return len(dataset) - rows_of_stamp(cache, about, stamp, len(dataset))
+    about, stamps = about_features(dataset, settings, digest, view), stamps_of(dataset.images, len(dataset))
+    return len(dataset) - rows_of_stamps(cache, about, stamps, len(dataset))
 
 
-def _about(dataset: ImageDataset, settings: ModelConfig, weights: str, view: View) -> dict:
+def waiting_features(run: Path, where: str) -> Path:
+    """Where features wait that are made while the images are decoded, until their content is known."""
+    return run / "work" / f"features_{where}"
+
+
+def _take_waiting(
+    run: Path, where: str, folder: Path, about: dict, rows: int, shape: tuple[int, ...]
+) -> None:
+    """Move features that stage `prepare` has made into the workspace, unless they are there."""
+    waiting = waiting_features(run, where)
+    if finished_rows(waiting, rows) == rows and finished_rows(folder, rows) < rows:
+        FeatureStore.move(waiting, folder, about, rows, shape)
+    shutil.rmtree(waiting, ignore_errors=True)
+
+
+def about_features(dataset: ImageDataset, settings: ModelConfig, weights: str, view: View) -> dict:
     """What the features of a set depend on, beside the content of the images; labels do not belong to it."""
     return {
         "count": len(dataset),

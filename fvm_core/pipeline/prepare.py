@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
-import psutil
 
 from fvm_core.atomic import write_text
-from fvm_core.config import ModelConfig, RunConfig
+from fvm_core.config import RunConfig
 from fvm_core.data import open_spec
 from fvm_core.data.conversion import PLAIN, conversion_of
 from fvm_core.data.conversion_choice import with_conversion
@@ -19,12 +16,14 @@ from fvm_core.data.pixels import Pixels
 from fvm_core.data.problems import align_classes, find_problems
 from fvm_core.data.thumbnails import Thumbnails
 from fvm_core.errors import SaltflatError
-from fvm_core.models.pretrained import preprocessing
+from fvm_core.pipeline.backbone import pretrained_spec
 from fvm_core.pipeline.candidates import BUDGET, candidates
 from fvm_core.pipeline.context import Context
+from fvm_core.pipeline.decoding import made_beside, pixel_budget, pixel_channels
 from fvm_core.pipeline.defaults import complete, fit_notice, image_kind
 from fvm_core.pipeline.inputs import Inputs, InputSpec
 from fvm_core.pipeline.planted import hold_back_planted, holds
+from fvm_core.pipeline.thumbnail_folders import thumbnail_folder
 from fvm_core.runs.problems_json import save_problems
 
 
@@ -41,13 +40,16 @@ def prepare(context: Context) -> dict:
     """
     run, total = context.run, len(context.train) + len(context.val)
     _choose_conversion(context)
+    full = complete(context.config, context.train, context.val, context.device)
     thumbnails = {}
     for where, dataset, before in _sets(context):
 
         def tell(done: int, _total: int, before: int = before) -> None:
-            context.progress.update("prepare", before + done, 2 * total)
+            context.progress.update("prepare", before + done, total)
 
-        thumbnails[where] = Thumbnails.build(dataset, thumbnail_folder(run.path, where), progress=tell)
+        with made_beside(context, full, where, dataset, tell) as also:
+            folder = thumbnail_folder(run.path, where)
+            thumbnails[where] = Thumbnails.build(dataset, folder, progress=tell, also=also)
     problems = find_problems(
         context.train,
         context.val,
@@ -102,17 +104,6 @@ def input_spec_of(context: Context, pixels: dict[str, Pixels] | None) -> InputSp
     return InputSpec(channels, settings.size, mean, tuple(value or 1.0 for value in std))
 
 
-def pretrained_spec(settings: ModelConfig, train: ImageDataset) -> InputSpec:
-    """The input as the weights want it; of images that are smaller than it nothing is cut away.
-
-    Their edges are all that there is; those of photographs seldom hold what the label means.
-    """
-    wanted = preprocessing(settings.name, settings.size)
-    small = image_kind(train).side < settings.size
-    crop = wanted.crop if settings.on_features and not small else 1.0
-    return InputSpec(3, settings.size, wanted.mean, wanted.std, crop, wanted.interpolation)
-
-
 def _candidates(context: Context, asked: RunConfig) -> dict | None:
     """What stage `select` may choose among, and the minutes that are granted; None where nothing is."""
     budget = BUDGET if asked.budget is None else asked.budget
@@ -128,20 +119,7 @@ def _candidates(context: Context, asked: RunConfig) -> dict | None:
 def build_pixels_of(context: Context) -> dict[str, Pixels]:
     """Pixels of both sets in the model's size, decoding what is not there."""
     settings, total = context.config.model, len(context.train) + len(context.val)
-    grey = settings.name == "small_cnn" or context.given_model is not None
-    channels = image_kind(context.train).channels if grey else 3
-    return _build_pixels(context, channels, settings.size, total)
-
-
-def content_of(run: Path, where: str) -> str:
-    """32 hex digits over the content of all images of the `train` or `val` set, as the stage has seen it."""
-    hashes = Thumbnails(thumbnail_folder(run, where)).hashes
-    return hashlib.blake2b(np.ascontiguousarray(hashes), digest_size=16).hexdigest()
-
-
-def readable_images(run: Path, where: str) -> np.ndarray:
-    """(n,) which images of the `train` or `val` set can be decoded, as the stage has seen."""
-    return Thumbnails(thumbnail_folder(run, where)).readable
+    return _build_pixels(context, pixel_channels(context, settings), settings.size, total)
 
 
 def _choose_conversion(context: Context) -> None:
@@ -194,24 +172,19 @@ def open_inputs(context: Context, pixels: dict[str, Pixels] | None = None) -> No
     hold_back_planted(context)
 
 
-def thumbnail_folder(run: Path, where: str) -> Path:
-    """Folder of the thumbnails of the `train` or `val` images of a run."""
-    return run / ("thumbnails" if where == "train" else "thumbnails_val")
-
-
 def _sets(context: Context) -> list[tuple[str, ImageDataset, int]]:
     return [("train", context.train, 0), ("val", context.val, len(context.train))]
 
 
 def _build_pixels(context: Context, channels: int, size: int, total: int) -> dict[str, Pixels]:
-    budget = psutil.virtual_memory().available // 3
+    budget = pixel_budget()
     how = context.config.model.fit
     how = "crop" if how == "auto" else how  # of a version that only cropped
     pixels = {}
     for where, dataset, before in _sets(context):
 
         def tell(done: int, _total: int, before: int = before) -> None:
-            context.progress.update("prepare", total + before + done, 2 * total)
+            context.progress.update("prepare", before + done, total)
 
         known = Thumbnails(thumbnail_folder(context.run.path, where)).readable
         folder = context.run.path / "work" / f"pixels_{where}"

@@ -5,7 +5,7 @@ import threading
 
 import numpy as np
 
-from fvm_core.features.cache import kept, make_room, note_stamp, rows_of_stamp
+from fvm_core.features.cache import kept, make_room, note_stamps, rows_of_stamps
 from fvm_core.features.store import FeatureStore, key_of
 
 
@@ -60,9 +60,9 @@ def test_a_second_run_waits_for_the_first_one(tmp_path):
 def test_what_is_there_is_told_by_the_stamp_of_the_images(tmp_path):
     about = {"weights": "a", "content": "c"}
     folder = fill(tmp_path, about)
-    note_stamp(folder, "photos")
-    assert rows_of_stamp(tmp_path, {"weights": "a"}, "photos", 40) == 40
-    assert rows_of_stamp(tmp_path, {"weights": "b"}, "photos", 40) == 0
-    assert rows_of_stamp(tmp_path, {"weights": "a"}, "others", 40) == 0
+    note_stamps(folder, ["photos"])
+    assert rows_of_stamps(tmp_path, {"weights": "a"}, ["photos"], 40) == 40
+    assert rows_of_stamps(tmp_path, {"weights": "b"}, ["photos"], 40) == 0
+    assert rows_of_stamps(tmp_path, {"weights": "a"}, ["others"], 40) == 0
     (folder / "stamps.json").write_text("{")
-    assert rows_of_stamp(tmp_path, {"weights": "a"}, "photos", 40) == 0
+    assert rows_of_stamps(tmp_path, {"weights": "a"}, ["photos"], 40) == 0
