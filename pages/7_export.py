@@ -84,7 +84,8 @@ with options:
                 format="%.1f %%",
                 key="auto-right",
                 bind="query-params",
-                help="The most probable suggestions, as many as this holds for, counted with care.",
+                help="The surest suggestions, as many as this holds for, counted with care: by cross-fitted "
+                "probabilities, else by what was suggested for planted samples.",
             )
             accept = exporting.Accept(precision=share)
         else:

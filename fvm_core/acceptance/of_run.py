@@ -10,13 +10,15 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from fvm_core.acceptance.belief import Belief, Planted, believe
+from fvm_core.acceptance.by_planted import accept_by_planted, expect_by_planted
 from fvm_core.acceptance.calibration import Ints, informative, log_probabilities
 from fvm_core.acceptance.expected import Expectation, expect
 from fvm_core.acceptance.planted_only import PlantedView, flagged_wrong
+from fvm_core.acceptance.planted_trial import PlantedTrial
 from fvm_core.acceptance.rule import Chosen, accept_precision
-from fvm_core.comparison.choice import chosen, read_scores
+from fvm_core.comparison.choice import OWN, chosen, read_scores
 from fvm_core.comparison.evidence import Interval
-from fvm_core.comparison.results import descriptions
+from fvm_core.comparison.results import Description, descriptions
 from fvm_core.errors import SaltflatError
 from fvm_core.runs.run_folder import RunFolder
 
@@ -28,14 +30,15 @@ MORE = "Bring more trusted images: from 200 on some are planted with wrong label
 
 @dataclass(frozen=True)
 class Outlook:
-    """What is known of a run's suggestions; of `belief` and `planted` at most one is there.
+    """What is known of a run's suggestions; of `belief`, `trial` and `planted` at most one is there.
 
     Attributes:
         given: (N,) class indices, −1 for none.
         suggested: (N,) class indices, −1 for none.
         suspicion: (N,) by the chosen score.
         belief: how probably each suggestion is right; None where there are no cross-fitted probabilities.
-        planted: what the planted samples tell of the suspicion.
+        trial: what was suggested for planted samples, which tells how many suggestions are right as well.
+        planted: the suspicion of planted samples alone, which tells how many labels are wrong.
         reason: in words, why nothing is known of how many suggestions are right; empty where it is.
     """
 
@@ -43,6 +46,7 @@ class Outlook:
     suggested: Ints
     suspicion: NDArray[np.floating]
     belief: Belief | None = None
+    trial: PlantedTrial | None = None
     planted: PlantedView | None = None
     reason: str = ""
 
@@ -54,6 +58,8 @@ class Outlook:
 
     def expect(self, accepted: NDArray[np.bool_], undecided: NDArray[np.bool_]) -> Expectation | None:
         """What accepting these samples' suggestions does, None where that is not known; masks (N,)."""
+        if self.trial is not None:
+            return expect_by_planted(self.trial, accepted, undecided)
         return None if self.belief is None else expect(self.belief, accepted, undecided)
 
     def flagged_wrong(self, accepted: NDArray[np.bool_]) -> Interval | None:
@@ -65,6 +71,8 @@ class Outlook:
 
     def accept(self, target: float, undecided: NDArray[np.bool_]) -> Chosen:
         """The undecided samples of whose suggestions a share `target` (0 to 1) is right."""
+        if self.trial is not None:
+            return accept_by_planted(self.trial, target, undecided)
         if self.belief is None:
             return Chosen(np.zeros(len(self.given), dtype=bool), self.reason)
         return accept_precision(self.belief, target, undecided)
@@ -131,21 +139,68 @@ def _planted(run: RunFolder, probabilities: NDArray[np.floating], names: pd.Inde
 def _without_probabilities(
     run: RunFolder, given: Ints, suggested: Ints, suspicion: NDArray[np.floating]
 ) -> Outlook:
-    """The model has seen the labels that it would have to judge: only planted samples tell something."""
-    reason = (
-        "How many suggestions are right is not known: the model has learnt the labels that it would judge."
-    )
+    """The model has learnt the labels that it would have to judge: only planted samples tell something."""
+    reason = "How many suggestions are right is not known"
     about = next((one for one in descriptions(run.path) if one.name == chosen(run)), None)
     wrong = run.planted_wrong()
-    estimated = (run.info.get("summary") or {}).get("estimated_wrong")
-    if about is None or not len(wrong) or len(about.planted) != len(wrong) or estimated is None:
-        return Outlook(given, suggested, suspicion, reason=f"{reason} {MORE}")
+    if about is None or not len(wrong) or len(about.planted) != len(wrong):
+        learnt = "the model has learnt the labels that it would judge"
+        return Outlook(given, suggested, suspicion, reason=f"{reason}: {learnt}. {MORE}")
     rated = np.array([np.nan if one is None else one for one in about.planted], dtype=np.float64)
+    tried = _suggested_for_planted(run, about)
+    in_training = bool(run.info.get("planted", {}).get("in_training", True))
+    if tried is not None and in_training:
+        trial = _trial(run, given, suggested, suspicion, rated, tried)
+        if trial.enough:
+            return Outlook(given, suggested, suspicion, trial=trial)
+        few, right = trial.sizes
+        why = f"{few} planted wrong labels and {right} right ones are too few"
+        return Outlook(given, suggested, suspicion, reason=f"{reason}: {why}. {MORE}")
+    why = (
+        "the model has not learnt the planted labels, as it was trained before, so they say nothing of those "
+        "that it has learnt"
+        if tried is not None
+        else "this run is of a version that kept no suggestions of planted images; a new run keeps them"
+    )
+    estimated = (run.info.get("summary") or {}).get("estimated_wrong")
+    if estimated is None:
+        return Outlook(given, suggested, suspicion, reason=f"{reason}: {why}.")
     share = float(np.clip(estimated / max(int((given >= 0).sum()), 1), 0.0, 1.0))
     view = PlantedView(rated, wrong.astype(bool), share)
     if not view.enough:
-        return Outlook(given, suggested, suspicion, reason=f"{reason} {MORE}")
-    return Outlook(given, suggested, suspicion, planted=view, reason=reason)
+        return Outlook(given, suggested, suspicion, reason=f"{reason}: {why}. {MORE}")
+    return Outlook(given, suggested, suspicion, planted=view, reason=f"{reason}: {why}.")
+
+
+def _suggested_for_planted(run: RunFolder, about: Description) -> pd.Series | None:
+    """(Q,) what goes with the chosen score: its own suggestions where it has some, else the run's."""
+    if about.relabels and about.name != OWN:
+        found = pd.Series(about.planted_suggested, dtype=object)
+        return found if len(found) == len(about.planted) else None
+    return run.planted_suggestions()
+
+
+def _trial(
+    run: RunFolder,
+    given: Ints,
+    suggested: Ints,
+    suspicion: NDArray[np.floating],
+    rated: NDArray[np.floating],
+    tried: pd.Series,
+) -> PlantedTrial:
+    table = run.planted()
+    assert table is not None  # its length was compared
+    there = pd.notna(tried).to_numpy()
+    return PlantedTrial(
+        # What has no percentile has no suggestion here; samples without a label are not judged.
+        suspicion=np.where((suggested >= 0) & (given >= 0), suspicion, np.nan),
+        differs=suggested != given,
+        planted=np.where(there, rated, np.nan),
+        wrong=table["wrong"].to_numpy().astype(bool),
+        planted_differs=there & (tried != table["planted_label"]).to_numpy(),
+        planted_found=there & (tried == table["true_label"]).to_numpy(),
+        trusted=int(run.info.get("validation_samples") or 0),
+    )
 
 
 def check_percent(target: float) -> float:

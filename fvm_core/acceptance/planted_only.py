@@ -1,4 +1,4 @@
-"""What planted wrong labels alone tell of a cut on the suspicion, where no probabilities are to be had."""
+"""What planted labels tell of a cut on the suspicion, where it is not known what was suggested for them."""
 
 from __future__ import annotations
 
@@ -8,10 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fvm_core.acceptance.calibration import Floats
+from fvm_core.acceptance.planted_trial import LEAST
 from fvm_core.comparison.evidence import Interval, share_interval
-
-LEAST = 10
-"""Planted samples of each kind below which nothing is said."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +41,7 @@ def flagged_wrong(view: PlantedView, cut: float) -> Interval:
     fewer. The ends take the ends of Wilson's intervals of both that are worst and best.
 
     How many of the suggestions there are the true label is another question, which planted samples without
-    probabilities leave open: the share is an upper end for that.
+    suggestions leave open: the share is an upper end for that.
     """
     rated = np.isfinite(view.suspicion)
     above = view.suspicion[rated] > cut

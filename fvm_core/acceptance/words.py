@@ -14,7 +14,7 @@ def sentence(expected: Expectation) -> str:
     """`Of 125 suggestions about 104 are right (96 to 112); wrong labels: about 253 → 168, 85 fewer (…)`.
 
     How many labels are wrong in all is told without an interval: where people mislabel what is hard to tell
-    apart there are more than the estimate can see, while its difference holds.
+    apart there are more than the estimates can see, while the difference holds.
     """
     if not expected.accepted:
         return f"No suggestion is accepted; about {spoken(expected.before)} labels are wrong."

@@ -129,7 +129,7 @@ def export(
         typer.Option(
             metavar="PERCENT",
             help="Take over those suggestions of unreviewed samples of which at least so many are right, for "
-            "example 95; none where that is not known.",
+            "example 95; none where that is not known, or where too few planted samples tell it.",
         ),
     ] = None,
     decisions_only: Annotated[

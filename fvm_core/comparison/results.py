@@ -37,6 +37,8 @@ class Description:
         settings: what it was computed with, for people.
         trace: convergence, points of (step, relative change); empty where there is none.
         planted: (Q,) suspicion of the run's planted samples, in the order of `planted.parquet`.
+        planted_suggested: (Q,) the labels that it suggests for them; empty where it does not relabel, for the
+            run's own score (see `RunFolder.planted_suggestions`), and in runs of older versions.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Description:
     settings: dict = field(default_factory=dict)
     trace: Sequence[tuple[int, float]] = ()
     planted: Sequence[float | None] = ()
+    planted_suggested: Sequence[str | None] = ()
 
     def suspicion(self, values: np.ndarray) -> np.ndarray:
         """Raw values turned so that large = suspicious."""
@@ -81,6 +84,7 @@ DESCRIPTION = {
     "settings?": {str: object},
     "trace?": [_pair],
     "planted?": [(float, type(None))],
+    "planted_suggested?": [(str, type(None))],
 }
 """What `estimators/NAME.json` holds."""
 

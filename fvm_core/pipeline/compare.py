@@ -174,8 +174,9 @@ def _by_logits(
     for kind in kinds:
         described = _described(kind, spent, {"shares its forward pass with": len(kinds) - 1})
         described = replace(described, seconds=spent.seconds / len(kinds))
-        labels = _names(context, arrays[f"{kind.name}_label"])
-        store(context, described, arrays[f"{kind.name}_value"], labels)
+        labels, planted = _names(context, arrays[f"{kind.name}_label"])
+        values = arrays[f"{kind.name}_value"]
+        store(context, described, values, labels, planted_suggested=planted)
     shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -200,9 +201,9 @@ def _one(context: Context, name: str, meter: Meter, at_once: BatchSize) -> None:
         fill(context, arrays, judge, meter.tell, at_once)
     if registry.is_file(name):
         settings["from"] = name
-    labels = _names(context, arrays["label"]) if estimator.relabels else None
+    labels, planted = _names(context, arrays["label"]) if estimator.relabels else (None, [])
     more = label_columns(context, kind, arrays["label"])
-    store(context, _described(kind, spent, settings), arrays["value"], labels, more)
+    store(context, _described(kind, spent, settings), arrays["value"], labels, more, planted)
     shutil.rmtree(folder, ignore_errors=True)
     context.progress.log(f"{kind.title} is done after {spent.seconds:.1f} s.")
 
@@ -251,9 +252,10 @@ def _fit(context: Context, estimator: Estimator, materials: RunMaterials, spent:
     return source
 
 
-def _names(context: Context, codes: np.ndarray) -> list[str | None]:
-    names = np.array([*context.classes, None], dtype=object)
-    return names[np.asarray(codes[: len(context.train)])].tolist()
+def _names(context: Context, codes: np.ndarray) -> tuple[list[str | None], list[str | None]]:
+    """Suggested labels of the training samples and of the planted ones, from class indices (N + Q,)."""
+    found = np.array([*context.classes, None], dtype=object)[np.asarray(codes)]
+    return found[: len(context.train)].tolist(), found[len(context.train) :].tolist()
 
 
 def _described(kind: Kind, spent: Spent, settings: dict) -> Description:

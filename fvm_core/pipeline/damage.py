@@ -36,6 +36,7 @@ _TABLES = {
     },
     "trajectory.parquet": {"step": _NUMBER, "influence": _LIST},
     "planted_trajectory.parquet": {"step": _NUMBER, "influence": _LIST},
+    "planted_suggestions.parquet": {"suggested_label": _TEXT},
     "tuning.parquet": {"step": _NUMBER, "val_loss": _NUMBER, "val_accuracy": _NUMBER},
     "training.parquet": {"epoch": _NUMBER, "loss": _NUMBER, "val_accuracy": _NUMBER},
     "planted.parquet": {"row": _NUMBER, "planted_label": _TEXT, "wrong": "truth values"},

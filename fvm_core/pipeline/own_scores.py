@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -75,12 +75,14 @@ def store(
     values: np.ndarray,
     suggested: list[str | None] | None,
     more: Mapping[str, pa.Array] | None = None,
+    planted_suggested: Sequence[str | None] = (),
 ) -> None:
-    """Write an estimator's values of the training samples, the suspicion of the planted ones beside them."""
+    """Write an estimator's values of the training samples, what it says of the planted ones beside them."""
     count = len(context.train)
     values = np.asarray(values, dtype=np.float64)
     planted = described.suspicion(values[count:]).tolist()
-    write_result(context.run.path, replace(described, planted=planted), values[:count], suggested, more)
+    described = replace(described, planted=planted, planted_suggested=planted_suggested)
+    write_result(context.run.path, described, values[:count], suggested, more)
 
 
 def _tuned_by(solver: str) -> str:

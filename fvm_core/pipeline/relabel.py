@@ -1,4 +1,4 @@
-"""Stage: the best labels of every training sample at the last saved step (22), and the result tables."""
+"""Stage: the best labels of every sample at the last saved step (22), and the result tables."""
 
 from __future__ import annotations
 
@@ -26,8 +26,12 @@ EXACT = 2
 
 
 def relabel(context: Context) -> dict:
-    """Ranks labels by influence, then writes `scores.parquet`, `trajectory.parquet`, `metrics.json`."""
-    count = len(context.train)
+    """Ranks labels by influence, then writes `scores.parquet`, `trajectory.parquet`, `metrics.json`.
+
+    Planted samples are ranked with the training samples; what is suggested for them stands in
+    `planted_suggestions.parquet`, from which it is told how many suggestions are right.
+    """
+    count = len(context.rated)
     best = min(context.config.score.alternatives, len(context.classes))
     columns = {
         "label": ("int32", (best,)),
@@ -37,19 +41,22 @@ def relabel(context: Context) -> dict:
         "evaluations": ("float32", ()),
         "work": ("float32", ()),
     }
-    arrays = ChunkedArrays(context.run.path / "work" / "relabel", count, columns, CHUNK)
+    # Another name than that of versions which ranked no planted samples: what these have left has fewer rows.
+    arrays = ChunkedArrays(context.run.path / "work" / "relabel_rated", count, columns, CHUNK)
     steps = context.saved_steps()
     # The score stage has compared the precisions already.
     precision = context.run.info["stages"]["score"].get("precision", ["fp32"])[-1]
     estimator = fitted_at(context, steps[-1], precision)
     given = scores_at(context, len(steps) - 1)["influence"]
     sizes = BatchSize(_POOLED * batch_size(context, estimator).size)
+    readable = np.ones(count, dtype=bool)
+    readable[: len(context.train)] = context.train_inputs.readable
     for chunk, rows in arrays.pending():
         found = {
             name: np.full((len(rows), *shape), -1 if kind == "int32" else np.nan, dtype=kind)
             for name, (kind, shape) in columns.items()
         }
-        places = np.flatnonzero(context.train_inputs.readable[rows])
+        places = np.flatnonzero(readable[rows])
         done = arrays.finished_rows()
 
         def one(part: slice, rows=rows, places=places, found=found, done=done) -> None:
@@ -61,7 +68,9 @@ def relabel(context: Context) -> dict:
         sizes.run(len(places), one)
         arrays.write(chunk, **found)
     context.progress.update("relabel", count, count)
-    _write_tables(context, arrays, _trusted_probabilities(context, estimator.tapped.model))
+    ranked = {name: arrays[name][: len(context.train)] for name in columns}
+    _write_tables(context, ranked, _trusted_probabilities(context, estimator.tapped.model))
+    _write_planted(context, arrays["label"][len(context.train) :, 0])
     return {
         "evaluations_per_sample": float(np.nanmean(arrays["evaluations"])),
         "backward_passes_per_sample": float(np.nanmean(arrays["work"])),
@@ -70,9 +79,9 @@ def relabel(context: Context) -> dict:
 
 def _rank(context, estimator, rows, influence, places, best, found, size) -> None:
     exact = min(EXACT, best)
-    given = context.train_inputs.targets(rows)
+    given = context.rated.targets(rows)
     known = (given, torch.from_numpy(influence).to(given.device))
-    images = context.train_inputs.images(rows)
+    images = context.rated.images(rows)
     ranked = estimator.score_all_labels(images, exact=exact, known=known, batch_size=size)
     first = ranked.smallest(exact)[1]
     # After the exact ones the others follow by probability, without an influence.
@@ -99,7 +108,7 @@ def _trusted_probabilities(context: Context, model: torch.nn.Module) -> np.ndarr
     return torch.cat(found).numpy()
 
 
-def _write_tables(context: Context, ranked: ChunkedArrays, p_trusted: np.ndarray) -> None:
+def _write_tables(context: Context, ranked: dict[str, np.ndarray], p_trusted: np.ndarray) -> None:
     steps = context.saved_steps()
     scored = [_of_training(context, number) for number in range(len(steps))]
     influence, loss = scored[-1]["influence"], scored[-1]["loss"]
@@ -140,15 +149,24 @@ def _write_tables(context: Context, ranked: ChunkedArrays, p_trusted: np.ndarray
             }
         ),
     )
-    planted = [scores_at(context, n)["influence"][len(train) :] for n in range(len(steps))]
-    if planted[0].size:
-        table = {"step": pa.array(steps, pa.int32()), "influence": _list_per_step(planted)}
-        context.run.write_table("planted_trajectory.parquet", pa.table(table))
     if train.true is not None and ((train.true >= 0) & (train.given >= 0)).any():
         evaluate(context.run)
     p_given = np.where(untrusted, np.nan, ranked["p_given"])
     found = summarise(suspicion, suggested, train.given, p_given, p_trusted)
     context.run.update(summary=found)
+
+
+def _write_planted(context: Context, suggested: np.ndarray) -> None:
+    """Tables of the planted samples, where there are any; `suggested` (Q,) are class indices."""
+    if not len(suggested):
+        return
+    steps, count = context.saved_steps(), len(context.train)
+    influence = [scores_at(context, number)["influence"][count:] for number in range(len(steps))]
+    table = {"step": pa.array(steps, pa.int32()), "influence": _list_per_step(influence)}
+    context.run.write_table("planted_trajectory.parquet", pa.table(table))
+    names = np.array(context.classes, dtype=object)
+    table = {"suggested_label": pa.array(names[suggested], pa.string())}
+    context.run.write_table("planted_suggestions.parquet", pa.table(table))
 
 
 def _of_training(context: Context, number: int) -> dict[str, np.ndarray]:
@@ -157,7 +175,7 @@ def _of_training(context: Context, number: int) -> dict[str, np.ndarray]:
     return {name: arrays[name][: len(context.train)] for name in ("influence", "loss")}
 
 
-def _alternatives(ranked: ChunkedArrays, names: np.ndarray, shown: np.ndarray) -> pa.ListArray:
+def _alternatives(ranked: dict[str, np.ndarray], names: np.ndarray, shown: np.ndarray) -> pa.ListArray:
     labels = ranked["label"]
     there = (labels >= 0) & shown[:, None]
     offsets = np.concatenate([[0], np.cumsum(there.sum(1))]).astype(np.int32)

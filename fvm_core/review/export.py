@@ -190,9 +190,10 @@ def export_table(
         accept_above: percentile of the suspicion by the chosen score, 0 to 100. Unreviewed rows strictly
             above it whose suggested label differs from the given one take it and become
             `auto_relabelled`, so 100 accepts none and 0 accepts all that have a score.
-        accept_precision: percent, above 0 to 100, in place of `accept_above`: the most of the probable
+        accept_precision: percent, above 0 to 100, in place of `accept_above`: the most of the surest
             suggestions of which so many are right, also at the lower end of the 95 % interval (see
-            `fvm_core.acceptance.rule`). None are accepted where nothing is known of them.
+            `fvm_core.acceptance.rule`, and `by_planted` for runs that were not cross-fitted). None are
+            accepted where nothing is known of them.
         decisions_only: only the rows that are not `unreviewed`.
         known: what `outlook` says of the run, where it has been asked already.
 

@@ -337,6 +337,22 @@ class RunFolder:
             return None
         return self._frame("planted.parquet", ["id", "true_label", "planted_label", "wrong"])
 
+    def planted_suggestions(self) -> pd.Series | None:
+        """(Q,) the labels that the influence suggests for the planted samples.
+
+        None where none are planted, and in runs of older versions.
+
+        Raises:
+            DamagedFile: the file can't be read, or is not of this run's planted samples.
+        """
+        name = "planted_suggestions.parquet"
+        if not (self.path / name).exists():
+            return None
+        found = self._frame(name, ["suggested_label"])["suggested_label"]
+        if len(found) != len(self.planted_wrong()):
+            raise DamagedFile(self.path / name, "it is not of the run's planted samples", self._redo)
+        return found
+
     def crossfit_probabilities(self) -> np.ndarray | None:
         """(N + Q, K) float32 probabilities of models that have not seen the sample's label, memory-mapped.
 

@@ -43,6 +43,7 @@ PATTERNS = {
         "unscored.parquet",
         "trajectory.parquet",
         "planted_trajectory.parquet",
+        "planted_suggestions.parquet",
         "metrics.json",
     ),
     "crossfit": ("crossfit/*",),

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from fvm_core.acceptance.belief import Belief, believe
+from fvm_core.acceptance.planted_trial import PlantedTrial
 from fvm_core.percentiles import percentiles
 from fvm_core.runs.run_folder import RunFolder
 from tests.review.cases import scored_run
@@ -87,6 +88,49 @@ def simulate(
         true[samples:],
         transition,
     )
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A trial, and what it has to find: which labels of the run are wrong, which suggestions are right, (N,)."""
+
+    trial: PlantedTrial
+    wrong: np.ndarray
+    found: np.ndarray
+
+    def right(self, accepted: np.ndarray) -> int:
+        return int((self.found & accepted).sum())
+
+    def gain(self, accepted: np.ndarray) -> int:
+        return self.right(accepted) - int((~self.wrong & accepted).sum())
+
+
+def tried(
+    seed: int,
+    *,
+    samples: int = 1000,
+    planted: int = 100,
+    share: float = 0.2,
+    shift: float = 3.0,
+    skill: float = 0.9,
+) -> Tried:
+    """Suspicions as Gaussians, those of wrong labels higher by `shift`; of the suggestions for these a share
+    `skill` is right. Half of the planted samples are wrong, of the run's a share `share`.
+    """
+    rng = np.random.default_rng([seed, samples, planted])
+
+    def some(wrong: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        suspicion = rng.standard_normal(len(wrong)) + shift * wrong
+        differs = rng.random(len(wrong)) < 1 / (1 + np.exp(shift - 2 * suspicion))
+        return suspicion, differs, wrong & differs & (rng.random(len(wrong)) < skill)
+
+    wrong, played = rng.random(samples) < share, np.arange(planted) < planted // 2
+    suspicion, differs, found = some(wrong)
+    on_planted, planted_differs, planted_found = some(played)
+    trial = PlantedTrial(
+        suspicion, differs, on_planted, played, planted_differs, planted_found, trusted=10 * planted
+    )
+    return Tried(trial, wrong, found)
 
 
 def names(classes: int) -> list[str]:

@@ -109,6 +109,19 @@ def test_export_without_probabilities_accepts_nothing_by_precision_and_says_why(
     assert (table["status"] == "unreviewed").all()
 
 
+def test_export_says_what_planted_samples_tell_of_a_network_trained_whole(tmp_path):
+    out = tmp_path / "run"
+    with_options = ("--planted", "0.5", "--epochs", "15", "--steps", "60", "--saved-steps", "2", "--no-embed")
+    data = ("--train", "digits", "--val", "digits", "--limit", "300", "--model", "small_cnn")
+    call("run", *data, "--out", out, *with_options)
+    printed = call("export", out, "--out", tmp_path / "a.csv", "--accept-suggestions-above", "80").output
+    assert " suggestions about " in printed and "wrong labels: about" in printed and "→" in printed
+    printed = call("export", out, "--out", tmp_path / "b.csv", "--accept-precision", "99.5").output
+    assert "sure enough that 99.5 % are right" in printed and "planted wrong labels" in printed
+    printed = call("export", out, "--out", tmp_path / "c.csv", "--accept-precision", "30").output
+    assert "auto_relabelled" in printed
+
+
 def test_config_file_and_options(tmp_path):
     out = tmp_path / "run"
     (tmp_path / "settings.toml").write_text(

@@ -76,6 +76,24 @@ def test_what_is_expected_stands_there_before_the_download(workspace):
     assert (after, before) == (told.after.value, told.before.value)
 
 
+def test_planted_samples_tell_it_where_nothing_was_cross_fitted(workspace):
+    run = runs.with_planted(runs.finished_run(workspace))
+    app = opened(
+        workspace,
+        "export",
+        run.path.name,
+        auto="true",
+        auto_by="Above a suspicion percentile",
+        auto_above="80",
+    )
+    text = words(app).replace("\\", "")
+    assert "suggestions about" in text and "Are there fewer wrong labels afterwards?" in text
+    told = exporting.expected(run, exporting.Accept(above=80.0))[2]
+    assert told.accepted > 0 and told.right.high <= told.accepted
+    app = opened(workspace, "export", run.path.name, auto="true")
+    assert "20 planted wrong labels and 20 planted right ones" in words(app)
+
+
 def test_a_percentile_that_makes_labels_worse_warns(workspace):
     run = runs.finished_run(workspace)
     with_crossfit(run, sure=1.2)

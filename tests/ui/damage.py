@@ -44,6 +44,7 @@ RESULTS = (
     "training.parquet",
     "embedding.parquet",
     "planted.parquet",
+    "planted_suggestions.parquet",
     "metrics.json",
     "problems.json",
     "thumbnails/thumbnails.bin",

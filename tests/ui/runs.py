@@ -102,6 +102,7 @@ def with_planted(run: RunFolder) -> RunFolder:
         "wrong": wrong,
     }
     run.write_table("planted.parquet", pa.table(table))
+    run.write_table("planted_suggestions.parquet", pa.table({"suggested_label": ["1"] * 40}))
     run.update(planted={"samples": 40, "wrong": 20, "in_training": True})
     scores = run.scores
     best = -np.arange(40.0)
