@@ -6,8 +6,9 @@ import copy
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -22,27 +23,35 @@ from fvm_core.pipeline.inputs import Samples, WithPlanted
 from fvm_core.pipeline.tune import Pull, tune_besides
 from fvm_core.pipeline.weights import load_tensors, save_tensors
 
-PROXIMITIES = (0.2, 1.0, math.inf)
-"""Strengths ρ that are tried; at infinity the fold's model is left as it was trained."""
-_FEWER = (0.2, math.inf)
-"""Those of more than a head: each finite one costs a tuning for every fold, the other none."""
+PROXIMITIES = (0.2, 1.0)
+"""Strengths ρ with which a head is tuned, each with all tuning steps and with a third of them."""
 _DRAW, _TRAINING, _TUNING = 4000, 5000, 6000
 """Numbers that keep these random draws apart, see `seed_step`."""
 
 
+class Tuning(NamedTuple):
+    """How the models of the folds are tuned: strength ρ of the pull, and steps."""
+
+    proximity: float
+    steps: int
+
+
+UNTUNED = Tuning(math.inf, 0)
+
+
 @dataclass(frozen=True)
 class Round:
-    """What one round found, for one strength ρ of the pull.
+    """What one round found, for one way of tuning.
 
     Attributes:
-        number: from 1; proximity: ρ.
+        number: from 1; tuning: ρ and steps.
         logits: (N + Q, K), NaN where a sample can't be used.
         trusted: (M, K), of the usable validation samples.
         loss: their cross-entropy after the best scaling of the logits; accuracy: their share that is right.
     """
 
     number: int
-    proximity: float
+    tuning: Tuning
     logits: np.ndarray
     trusted: np.ndarray
     loss: float
@@ -54,7 +63,7 @@ class CrossFit:
     """What cross-fitting has found.
 
     Attributes:
-        found: all rounds with every ρ; best: the one with the smallest loss; deal: who belonged to which
+        found: all rounds with every tuning; best: the one with the smallest loss; deal: who belonged to which
             fold.
     """
 
@@ -64,13 +73,16 @@ class CrossFit:
 
     @property
     def details(self) -> dict:
-        """`tried`: for every round and ρ the cross-entropy and accuracy; `round`, `proximity`, `loss` and
+        """What `run.json` holds of it.
+
+        `tried`: for every round and tuning its loss and accuracy; `round`, `proximity`, `steps`, `loss` and
         `accuracy` of the best; `trusted`: how many images judged; `folds`.
         """
         tried = [
             {
                 "round": one.number,
-                "proximity": None if math.isinf(one.proximity) else one.proximity,
+                "proximity": None if one.tuning == UNTUNED else one.tuning.proximity,
+                "steps": one.tuning.steps,
                 "loss": round(one.loss, 5),
                 "accuracy": round(one.accuracy, 5),
             }
@@ -87,7 +99,7 @@ def cross_fit(context: Context) -> CrossFit | None:
     tuned on the trusted images of the others with the term `(ρ/2)‖θ − θ_f‖²`, and asked for its own fold.
     More than a head in a single round learns those trusted images with the samples instead.
     In the second round a sample weighs `p(given label)` of the first and the trusted images of the other
-    folds are learnt too. ρ and the number of rounds are those with the smallest cross-entropy on trusted
+    folds are learnt too. ρ, steps and rounds are those with the smallest cross-entropy on trusted
     images, each judged by a model that did not have it: the weights of fold f come from first models that
     were tuned without the trusted images of fold f, since weights would hand them on.
 
@@ -107,7 +119,7 @@ def cross_fit(context: Context) -> CrossFit | None:
         found = _round(context, deal, 1, None, work)
         if (context.config.crossfit.rounds or 0) > 1:
             first = min(found, key=lambda one: one.loss)
-            found += _round(context, deal, 2, _weights(context, deal, first.proximity, work), work)
+            found += _round(context, deal, 2, _weights(context, deal, first.tuning, work), work)
     return CrossFit(found, min(found, key=lambda one: one.loss), deal)
 
 
@@ -166,7 +178,7 @@ class Deal:
 def _round(
     context: Context, deal: Deal, number: int, weights: list[np.ndarray] | None, work: Path
 ) -> list[Round]:
-    """One round over all folds, for every ρ.
+    """One round over all folds, for every way of tuning.
 
     Args:
         context: the run.
@@ -175,10 +187,10 @@ def _round(
         weights: (N + Q,) for each fold, of the samples that its model learns.
         work: where finished folds are kept.
     """
-    classes, tried = len(context.classes), proximities(context.config)
+    classes, tried = len(context.classes), tunings(context.config)
     labels = context.val_inputs.labels.numpy()[deal.trusted]
-    logits = {rho: np.full((len(context.rated), classes), np.nan, dtype=np.float32) for rho in tried}
-    on_trusted = {rho: np.full((len(labels), classes), np.nan, dtype=np.float32) for rho in tried}
+    logits = {way: np.full((len(context.rated), classes), np.nan, dtype=np.float32) for way in tried}
+    on_trusted = {way: np.full((len(labels), classes), np.nan, dtype=np.float32) for way in tried}
     for fold in range(deal.count):
         path = work / f"round_{number}_fold_{fold}.safetensors"
         if not path.exists():
@@ -186,27 +198,27 @@ def _round(
             stage = number * 100 + fold
             models = _models(context, deal, fold, stage, weights, work, tell)
             if number == 1:
-                save_tensors(work / f"base_{fold}.safetensors", models[math.inf].state_dict())
-            save_tensors(path, _answers(context, [models[rho] for rho in tried], deal, fold))
+                save_tensors(work / f"base_{fold}.safetensors", models[UNTUNED].state_dict())
+            save_tensors(path, _answers(context, [models[way] for way in tried], deal, fold))
             (work / "state.safetensors").unlink(missing_ok=True)
         stored = load_tensors(path)
-        for place, rho in enumerate(tried):
-            logits[rho][deal.samples[fold]] = stored[f"samples_{place}"].numpy()
-            on_trusted[rho][deal.trusted_places[fold]] = stored[f"trusted_{place}"].numpy()
+        for place, way in enumerate(tried):
+            logits[way][deal.samples[fold]] = stored[f"samples_{place}"].numpy()
+            on_trusted[way][deal.trusted_places[fold]] = stored[f"trusted_{place}"].numpy()
     return [
         Round(
             number,
-            rho,
-            logits[rho],
-            on_trusted[rho],
-            calibrated_loss(on_trusted[rho], labels),
-            float((on_trusted[rho].argmax(1) == labels).mean()),
+            way,
+            logits[way],
+            on_trusted[way],
+            calibrated_loss(on_trusted[way], labels),
+            float((on_trusted[way].argmax(1) == labels).mean()),
         )
-        for rho in tried
+        for way in tried
     ]
 
 
-def _weights(context: Context, deal: Deal, rho: float, work: Path) -> list[np.ndarray]:
+def _weights(context: Context, deal: Deal, way: Tuning, work: Path) -> list[np.ndarray]:
     """(N + Q,) for each fold f: `p(given label)` by first models that know no trusted image of fold f."""
     labels = context.rated.labels.numpy()
     found = [np.zeros(len(labels), dtype=np.float32) for _ in range(deal.count)]
@@ -224,14 +236,14 @@ def _weights(context: Context, deal: Deal, rho: float, work: Path) -> list[np.nd
                 return p.gather(1, given[:, None])[:, 0]
 
             believed = torch.zeros(deal.count, len(rows))
-            if math.isinf(rho):  # no trusted image was learnt, so all folds may know the same
+            if way == UNTUNED:  # no trusted image was learnt, so all folds may know the same
                 believed[:] = believed_by(base)
             for fold in range(deal.count):
-                if fold == own or math.isinf(rho):
+                if fold == own or way == UNTUNED:
                     continue
                 place = own * deal.count + fold
                 tell = _teller(context, deal, 2 * deal.count, 1 / deal.count**2, place)
-                believed[fold] = believed_by(_tuned(context, base, rho, deal, fold, 900 + place, tell))
+                believed[fold] = believed_by(_tuned(context, base, way, deal, fold, 900 + place, tell))
             save_tensors(path, {"believed": believed})
         stored = load_tensors(path)["believed"].numpy()
         for fold in range(deal.count):
@@ -252,14 +264,17 @@ def _teller(
     return tell
 
 
-def proximities(config: RunConfig) -> tuple[float, ...]:
-    """The strengths ρ that a run tries."""
-    given = config.crossfit.proximity
+def tunings(config: RunConfig) -> tuple[Tuning, ...]:
+    """The ways of tuning that a run tries; each but the last costs a tuning for every fold and round."""
+    given, steps = config.crossfit.proximity, config.tune.steps or 0
     if given is not None:
-        return (given,)
-    if config.model.train_part == "head":
-        return PROXIMITIES
-    return (math.inf,) if _learns_trusted(config) else _FEWER
+        return (Tuning(given, steps),) if steps else (UNTUNED,)
+    if _learns_trusted(config) or not steps:
+        return (UNTUNED,)
+    if config.model.train_part != "head":
+        return Tuning(PROXIMITIES[0], steps), UNTUNED
+    numbers = dict.fromkeys((max(1, steps // 3), steps))
+    return *(Tuning(rho, number) for rho in PROXIMITIES for number in numbers), UNTUNED
 
 
 def _learns_trusted(config: RunConfig) -> bool:
@@ -280,8 +295,8 @@ def _models(
     weights: list[np.ndarray] | None,
     work: Path,
     tell: Callable[[float], None],
-) -> dict[float, nn.Module]:
-    """The fold's model by ρ; at infinity as it was trained."""
+) -> dict[Tuning, nn.Module]:
+    """The fold's model by tuning."""
     rows, samples, sample_weights = deal.others(fold), context.rated, None
     if weights is not None or _learns_trusted(context.config):
         trusted, places = deal.trusted, deal.other_places(fold)
@@ -291,11 +306,11 @@ def _models(
         extra = np.full(len(trusted), context.config.crossfit.trusted_weight, dtype=np.float32)
         own = np.ones(len(context.rated), dtype=np.float32) if weights is None else weights[fold]
         sample_weights = torch.from_numpy(np.concatenate([own, extra]))
-    epochs, tried = context.config.train.epochs, proximities(context.config)
+    epochs, tried = context.config.train.epochs, tunings(context.config)
     half = epochs / (epochs + len(tried))
     state = work / "state.safetensors"
     found = {
-        math.inf: trained_on(
+        UNTUNED: trained_on(
             context,
             rows,
             _TRAINING + stage,
@@ -305,37 +320,37 @@ def _models(
             sample_weights,
         )
     }
-    for place, rho in enumerate(tried):
+    for place, way in enumerate(tried):
 
         def tell_tuning(share: float, place: int = place) -> None:
             tell(half + (1 - half) * (place + share) / len(tried))
 
-        found[rho] = _tuned(context, found[math.inf], rho, deal, fold, stage, tell_tuning)
+        found[way] = _tuned(context, found[UNTUNED], way, deal, fold, stage, tell_tuning)
     return found
 
 
 def _tuned(
     context: Context,
     base: nn.Module,
-    rho: float,
+    way: Tuning,
     deal: Deal,
     fold: int,
     stage: int,
     tell: Callable[[float], None],
 ) -> nn.Module:
     """A fold's model tuned on the trusted images of the other folds, held near where it began."""
-    if math.isinf(rho) or not context.config.tune.steps:
+    if way == UNTUNED:
         return base
     model, trusted = copy.deepcopy(base), deal.trusted[deal.other_places(fold)]
     tune_besides(
         context,
         model,
-        context.config.tune,
+        replace(context.config.tune, steps=way.steps),
         _TUNING + stage,
         None,
         lambda done, steps: tell(done / max(1, steps)),
         trusted,
-        Pull(model, rho),
+        Pull(model, way.proximity),
     )
     return model
 

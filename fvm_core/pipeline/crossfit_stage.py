@@ -45,11 +45,10 @@ def crossfit(context: Context) -> dict:
         )
     _write(context, logits, on_trusted, trusted, labels)
     details = fit.details
+    how = f"proximity {best.tuning.proximity:g} and {best.tuning.steps} tuning steps"
     context.progress.log(
-        f"Cross-fitting keeps round {best.number} "
-        + ("without tuning" if details["proximity"] is None else f"with proximity {best.proximity:g}")
-        + f": {100 * best.accuracy:.1f} % of {len(trusted):,} trusted images right, each by a model "
-        "without it."
+        f"Cross-fitting keeps round {best.number} with {how if best.tuning.steps else 'no tuning'}: "
+        f"{100 * best.accuracy:.1f} % of {len(trusted):,} trusted images right, each by a model without it."
     )
     return details
 

@@ -26,7 +26,7 @@ from fvm_core.models.build import build_model
 from fvm_core.models.linear_head import Head
 from fvm_core.pipeline.backbone import body_of, pretrained_spec, tail_of
 from fvm_core.pipeline.candidates import BUDGET, affordable, by_stage, candidates, left_out_of, not_tried
-from fvm_core.pipeline.crossfit import proximities
+from fvm_core.pipeline.crossfit import tunings
 from fvm_core.pipeline.data_changes import PYTHON
 from fvm_core.pipeline.defaults import fit_notice, image_kind
 from fvm_core.pipeline.embed import FIT_ROWS
@@ -230,7 +230,7 @@ def _crossfit_seconds(full: RunConfig, fold: float, tuning: float) -> float:
     settings = full.crossfit
     if not settings.rounds:
         return 0.0
-    tried = sum(not math.isinf(rho) for rho in proximities(full))
+    tried = sum(way.steps for way in tunings(full)) / max(1, full.tune.steps)
     between = settings.folds * (settings.folds - 1) if settings.rounds > 1 else 0
     trainings = settings.rounds * (settings.folds - 1)
     return trainings * fold + (settings.rounds * settings.folds * tried + between) * tuning
