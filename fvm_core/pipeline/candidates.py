@@ -147,12 +147,15 @@ def left_out_of(
 
 
 def not_tried(left_out: Sequence[Mapping]) -> str:
-    """That the time does not allow these, see `left_out_of`, and how much they need."""
-    return " ".join(
-        f"{one['title'][0].upper()}{one['title'][1:]} is not tried: the run would take about "
-        f"{duration(one['seconds'])} (--budget {math.ceil(one['seconds'] / 60)})."
+    """That the time does not allow these, see `left_out_of`, and how much they need; empty for none."""
+    if not left_out:
+        return ""
+    parts = [
+        f"{one['title']} (the run would take about {duration(one['seconds'])}, "
+        f"--budget {math.ceil(one['seconds'] / 60)})"
         for one in left_out
-    )
+    ]
+    return f"Not tried for want of time: {', '.join(parts)}."
 
 
 def trial(seconds: Mapping[str, float]) -> float:

@@ -60,7 +60,9 @@ def test_what_is_left_out_is_told_with_what_it_takes(known):
     all_of_them = [seconds(10), seconds(1000), seconds(30)]
     left_out = left_out_of(known, all_of_them, affordable(known, all_of_them, 60))
     assert left_out == [{"title": "small", "seconds": 1040}]
-    assert not_tried(left_out) == "Small is not tried: the run would take about 17 min 20 s (--budget 18)."
+    assert not_tried(left_out) == (
+        "Not tried for want of time: small (the run would take about 17 min 20 s, --budget 18)."
+    )
     assert not_tried([]) == ""
 
 
