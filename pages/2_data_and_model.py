@@ -9,6 +9,7 @@ import streamlit as st
 from fvm_core.config import RunConfig
 from fvm_core.data.problems import align_classes
 from fvm_core.errors import SaltflatError
+from fvm_core.pipeline.defaults import TINY, image_kind
 from ui import catalog, data_choice, frame, guards, preview, run_settings, signed_in, starting, wording
 
 frame.heading("Data & model")
@@ -89,7 +90,7 @@ with left:
     config = RunConfig(
         train_data=train.spec, val_data=val.spec if val is not None else train.spec, model=model
     )
-    config = run_settings.settings(config)
+    config = run_settings.settings(config, several=image_kind(train).side > TINY)
 
 with right:
     st.subheader("Run", anchor=False)

@@ -143,9 +143,14 @@ def _pretrained_key(name: str) -> str:
     return "pretrained-timm" if starts_pretrained(name, None) else "pretrained"
 
 
-def settings(config: RunConfig) -> RunConfig:
-    """The time for choosing a model, and the folded settings; what is left empty goes by the data."""
-    budget = _budget(config.model)
+def settings(config: RunConfig, several: bool) -> RunConfig:
+    """The time for choosing a model, and the folded settings; what is left empty goes by the data.
+
+    Args:
+        config: data and model.
+        several: whether `auto` has more than one classifier to choose from for these images.
+    """
+    budget = _budget(config.model) if several else None
     with st.expander("Tuning and other settings", key="settings"):
         solver = st.selectbox(
             "Solver", list(SOLVER_WORDS), key="solver", bind="query-params", help=_solver_help()

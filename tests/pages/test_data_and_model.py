@@ -217,3 +217,25 @@ def test_features_from_elsewhere_need_no_backbone(workspace, monkeypatch, tmp_pa
     model = RunFolder(job.run_path).config.model
     assert model.features == str(tmp_path / "own.npy")
     assert model.val_features == str(tmp_path / "trusted.npz")
+
+
+def test_the_time_for_choosing_a_model_is_asked_where_there_is_a_choice(workspace, monkeypatch, tmp_path):
+    monkeypatch.setattr(JobQueue, "reconcile", lambda self: None)  # no worker in this test
+    app = opened(workspace, "data_and_model", **DIGITS)
+    # Images of 8 px have the small network alone.
+    assert "budget" not in [one.key for one in app.number_input]
+    rng = np.random.default_rng(0)
+    for part, count in (("train", 40), ("val", 20)):
+        images = rng.integers(0, 256, (count, 24, 24, 3), dtype=np.uint8)
+        np.savez(tmp_path / f"{part}.npz", images=images, labels=np.arange(count) % 2)
+    paths = {"train_path": str(tmp_path / "train.npz"), "val_path": str(tmp_path / "val.npz")}
+    app = opened(workspace, "data_and_model", **paths)
+    assert app.number_input(key="budget").value == 20
+    app.number_input(key="budget").set_value(1000.0).run()  # on a slow machine too
+    assert "on images of 24 px" in words(app) and "Also tries" in words(app)
+    app.number_input(key="budget").set_value(0.0).run()
+    assert "Also tries" not in words(app)
+    app.number_input(key="budget").set_value(35.0).run()
+    app.button(key="run-it").click().run()
+    (job,) = JobQueue(workspace).all()
+    assert RunFolder(job.run_path).config.budget == 35
