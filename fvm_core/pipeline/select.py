@@ -18,7 +18,7 @@ from fvm_core.pipeline.progress import Progress
 def select_model(context: Context) -> dict:
     """Try the candidates that stage `prepare` has noted in `run.json`, and go on with one of them.
 
-    Each is cross-fitted on the same folds; trusted images choose, each judged by models that have not seen
+    Each is cross-fitted; the same trusted images choose, each judged by models that have not seen
     it (see `fvm_core.comparison.model_selection`). The run's settings become those of the one that is kept.
 
     Returns:
