@@ -24,7 +24,7 @@ from fvm_core.estimators import Estimator, Setting, registry
 from fvm_core.estimators.setting import Value
 from fvm_core.models.build import model_names
 from fvm_core.models.pretrained import starts_pretrained
-from fvm_core.pipeline.candidates import BUDGET
+from fvm_core.pipeline.candidates import BUDGET, names_one
 from fvm_core.pipeline.data_changes import PYTHON
 from ui import paths, wording
 
@@ -150,7 +150,7 @@ def settings(config: RunConfig, several: bool) -> RunConfig:
         config: data and model.
         several: whether `auto` has more than one classifier to choose from for these images.
     """
-    budget = _budget(config.model) if several else None
+    budget = None if names_one(config) or not several else _budget()
     with st.expander("Tuning and other settings", key="settings"):
         solver = st.selectbox(
             "Solver", list(SOLVER_WORDS), key="solver", bind="query-params", help=_solver_help()
@@ -236,10 +236,8 @@ def settings(config: RunConfig, several: bool) -> RunConfig:
     )
 
 
-def _budget(model: ModelConfig) -> float | None:
-    """Minutes for trying several classifiers; None where one is named already."""
-    if model.name != "auto" or model.checkpoint or model.features or model.train_part != "auto":
-        return None
+def _budget() -> float:
+    """Minutes for trying several classifiers."""
     return st.number_input(
         "Minutes that the run may take",
         0.0,

@@ -56,8 +56,7 @@ def candidates(config: RunConfig, train: ImageDataset, val: ImageDataset, device
     full = complete(config, train, val, device)
     first = Candidate(_title(full), full)
     model = config.model
-    named = model.name != "auto" or model.train_part != "auto" or model.pretrained is not None
-    if named or model.checkpoint or model.features or not (full.model.on_features and full.crossfit.rounds):
+    if names_one(config) or not (full.model.on_features and full.crossfit.rounds):
         return [first]
     rounds, side = config.crossfit.rounds or 1, image_kind(train).side
     small = replace(
@@ -77,6 +76,16 @@ def candidates(config: RunConfig, train: ImageDataset, val: ImageDataset, device
         settings = complete(given, train, val, device)
         found.append(Candidate(_title(settings), settings))
     return found
+
+
+def names_one(config: RunConfig) -> bool:
+    """Whether settings as they were given leave no choice among classifiers.
+
+    A model, a part of it, weights of θ* or features are named, or there is no cross-fitting to compare by.
+    """
+    model = config.model
+    named = model.name != "auto" or model.train_part != "auto" or model.pretrained is not None
+    return named or bool(model.checkpoint or model.features) or config.crossfit.rounds == 0
 
 
 def _brief(train: TrainConfig) -> TrainConfig:

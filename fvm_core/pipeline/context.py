@@ -15,6 +15,7 @@ from fvm_core.data.dataset import ImageDataset
 from fvm_core.errors import SaltflatError
 from fvm_core.models.build import build_model
 from fvm_core.models.checkpoint import load_weights
+from fvm_core.models.memory_format import channels_last
 from fvm_core.pipeline.backbone import empty_part, trained_part
 from fvm_core.pipeline.inputs import Features, Inputs, InputSpec, Samples
 from fvm_core.pipeline.progress import Progress
@@ -120,8 +121,8 @@ class Context:
         return sorted({round(step) for step in wanted} | {self.config.tune.steps})
 
     def _placed(self, model: nn.Module) -> nn.Module:
-        memory = torch.channels_last if self.device == "cuda" else torch.contiguous_format
-        return model.to(self.device, memory_format=memory)
+        model = model.to(self.device)
+        return channels_last(model) if self.device == "cuda" else model
 
 
 def step_name(step: int) -> str:

@@ -51,9 +51,13 @@ _KINDS: WeakKeyDictionary[ImageSource, ImageKind] = WeakKeyDictionary()
 
 def image_kind(dataset: ImageDataset) -> ImageKind:
     """See `ImageKind`; 100 images are looked at, once for each set that is open."""
-    if dataset.images not in _KINDS:
-        _KINDS[dataset.images] = _image_kind(dataset, 100)
-    return _KINDS[dataset.images]
+    try:
+        found = _KINDS.get(dataset.images)
+    except TypeError:  # a source of somebody's own may have no hash, or no weak references
+        return _image_kind(dataset, 100)
+    if found is None:
+        found = _KINDS[dataset.images] = _image_kind(dataset, 100)
+    return found
 
 
 def _image_kind(dataset: ImageDataset, sample: int) -> ImageKind:

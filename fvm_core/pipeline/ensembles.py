@@ -12,6 +12,7 @@ from torch import nn
 
 from fvm_core.config import TuneConfig
 from fvm_core.diagonal.residuals import probabilities
+from fvm_core.models.memory_format import channels_last
 from fvm_core.pipeline.context import Context, Throttle
 from fvm_core.pipeline.evaluation import BATCH
 from fvm_core.pipeline.inputs import Samples
@@ -119,7 +120,7 @@ def trained_on(
         samples: see `one_epoch`.
         weights: see `one_epoch`.
     """
-    model = context.new_model().to(memory_format=torch.channels_last)  # 1.3 times as fast on two cores
+    model = channels_last(context.new_model())  # 1.3 times as fast on two cores
     optimizer = fresh_optimizer(context, model)
     start = 0
     if state.exists():

@@ -24,6 +24,7 @@ from fvm_core.features.extract import BATCH
 from fvm_core.features.given import width_of
 from fvm_core.models.build import build_model
 from fvm_core.models.linear_head import Head
+from fvm_core.models.memory_format import channels_last
 from fvm_core.pipeline.backbone import body_of, pretrained_spec, tail_of
 from fvm_core.pipeline.candidates import BUDGET, affordable, by_stage, candidates, left_out_of, not_tried
 from fvm_core.pipeline.crossfit import tunings
@@ -210,7 +211,7 @@ def _embedding(full: RunConfig, train: ImageDataset, val: ImageDataset, device: 
     backbone = body_of(settings, settings.size)
     view = view_of(settings, pretrained_spec(settings, train))
     count = sum(missing_images(one, settings, backbone.digest, view) for one in (train, val))
-    body = backbone.body.to(device, memory_format=torch.channels_last)
+    body = channels_last(backbone.body.to(device))
     images = torch.randn(BATCH.get(device, 32), 3, view.size, view.size, device=device)
     images = images.contiguous(memory_format=torch.channels_last)
     with torch.inference_mode():

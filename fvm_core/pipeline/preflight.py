@@ -17,6 +17,7 @@ from fvm_core.features.given import width_of
 from fvm_core.models.build import build_model
 from fvm_core.models.checkpoint import load_weights
 from fvm_core.pipeline.backbone import body_of
+from fvm_core.pipeline.candidates import names_one
 from fvm_core.pipeline.data_changes import PYTHON
 from fvm_core.pipeline.defaults import complete, image_kind
 from fvm_core.pipeline.planted import check_share
@@ -89,13 +90,12 @@ def _try_images(words: str, dataset: ImageDataset) -> None:
 
 
 def _check_budget(config: RunConfig, own_model: bool) -> None:
-    """Minutes for choosing a model make no sense where one is named."""
-    model = config.model
-    named = own_model or model.name != "auto" or model.checkpoint or model.features
-    if config.budget and named:
+    """Minutes for choosing a model make no sense where there is no choice."""
+    if config.budget and (own_model or names_one(config)):
         raise SaltflatError(
-            "Setting `budget` is the time for choosing a model, and one is named here: leave out --budget, "
-            "or the model (--model auto)."
+            "Setting `budget` is the time for choosing a model by cross-fitting, and other settings leave no "
+            "choice: leave out --budget, or what names a model, a part of it, weights or features, and "
+            "--crossfit-rounds 0."
         )
 
 

@@ -65,7 +65,10 @@ def averaged_with(context: Context) -> tuple[Context, float] | None:
     title = details["tried"][place]["title"]
     noted = [Candidate.from_dict(one) for one in context.run.info["candidates"]["all"]]
     other = next(one for one in noted if one.title == title)
-    return opened_with(context, other, context.progress), share
+    # Telling of its inputs would look as if an earlier stage ran again.
+    opened = opened_with(context, other, _Part(context.progress, "crossfit", 0.0, 1.0, 0.0))
+    opened.progress = context.progress
+    return opened, share
 
 
 def opened_with(context: Context, candidate: Candidate, progress: Progress) -> Context:
@@ -116,7 +119,7 @@ def _trials(
     before = 0.0
     for candidate, own in tries:
         opening = (own["prepare"] + own["features"]) / (trial(own) + 1)
-        part = _Part(context.progress, before / whole, (trial(own) + 1) / whole, opening)
+        part = _Part(context.progress, "select", before / whole, (trial(own) + 1) / whole, opening)
         context.progress.log(f"Cross-fitting {candidate.title}.")
         opened.append(opened_with(context, candidate, part))
         fits.append(cross_fit(opened[-1]))
@@ -154,16 +157,17 @@ def _reason(tried: list[dict], found: Selection, trusted: int, left_out: list[di
 
 
 class _Part:
-    """Progress of one candidate as a part of the stage's."""
+    """Progress of one candidate as a part of a stage's."""
 
-    def __init__(self, progress: Progress, before: float, share: float, opening: float):
-        self._progress, self._before, self._share, self._opening = progress, before, share, opening
+    def __init__(self, progress: Progress, stage: str, before: float, share: float, opening: float):
+        self._progress, self._stage = progress, stage
+        self._before, self._share, self._opening = before, share, opening
 
     def update(self, stage: str, done: int, total: int) -> None:
         """Its inputs are prepared first, then it is cross-fitted."""
         own = done / max(total, 1)
         own = self._opening + (1 - self._opening) * own if stage == "crossfit" else self._opening * own
-        self._progress.update("select", round(1000 * (self._before + self._share * own)), 1000)
+        self._progress.update(self._stage, round(1000 * (self._before + self._share * own)), 1000)
 
     def log(self, text: str) -> None:
         """Pass it on."""

@@ -11,6 +11,7 @@ from fvm_core.data.dataset import ImageDataset
 from fvm_core.runs.run_folder import RunFolder
 
 TRAINING, TRUSTED = 600, 300
+OPTIONS = {"model": "small_cnn", "saved_steps": 2, "embed": False, "device": "cpu"}
 
 
 def scans(rng: np.random.Generator, noise: float) -> tuple[ImageDataset, ImageDataset, np.ndarray]:
@@ -33,14 +34,11 @@ def known(path, seed: int, noise: float) -> tuple[RunFolder, Outlook, np.ndarray
         train,
         val,
         out=path,
-        model="small_cnn",
+        **OPTIONS,
         epochs=12,
         steps=100,
-        saved_steps=2,
         planted=0.5,
         seed=seed,
-        embed=False,
-        device="cpu",
     )
     classes = run.info["classes"]
     return run, outlook(run), np.array([classes.index(str(label)) for label in true])
@@ -74,13 +72,10 @@ def test_a_score_that_relabels_keeps_what_it_suggests_for_planted_samples(tmp_pa
         train,
         val,
         out=tmp_path / "run",
-        model="small_cnn",
+        **OPTIONS,
         epochs=8,
         steps=60,
-        saved_steps=2,
         planted=0.2,
-        embed=False,
-        device="cpu",
         estimator=("tuned_margin", "tuned_gradient_norm"),
     )
     about = {one.name: one for one in descriptions(run.path)}

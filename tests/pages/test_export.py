@@ -76,16 +76,20 @@ def test_what_is_expected_stands_there_before_the_download(workspace):
     assert (after, before) == (told.after.value, told.before.value)
 
 
-def test_planted_samples_tell_it_where_nothing_was_cross_fitted(workspace):
-    run = runs.with_planted(runs.finished_run(workspace))
-    app = opened(
+def opened_above(workspace, run, percentile):
+    return opened(
         workspace,
         "export",
         run.path.name,
         auto="true",
         auto_by="Above a suspicion percentile",
-        auto_above="80",
+        auto_above=str(percentile),
     )
+
+
+def test_planted_samples_tell_it_where_nothing_was_cross_fitted(workspace):
+    run = runs.with_planted(runs.finished_run(workspace))
+    app = opened_above(workspace, run, 80)
     text = words(app).replace("\\", "")
     assert "suggestions about" in text and "Are there fewer wrong labels afterwards?" in text
     told = exporting.expected(run, exporting.Accept(above=80.0))[2]
@@ -101,14 +105,7 @@ def test_a_percentile_that_makes_labels_worse_warns(workspace):
     wrong = scores["suggested_label"] == scores["given_label"]
     scores.loc[wrong, "suggested_label"] = scores["given_label"][wrong].map(lambda k: str((int(k) + 1) % 10))
     run.write_table("scores.parquet", pa.Table.from_pandas(scores, preserve_index=False))
-    app = opened(
-        workspace,
-        "export",
-        run.path.name,
-        auto="true",
-        auto_by="Above a suspicion percentile",
-        auto_above="0",
-    )
+    app = opened_above(workspace, run, 0)
     assert app.slider(key="auto-above").value == 0
     assert any("makes the labels worse" in warning.value for warning in app.warning)
 

@@ -34,15 +34,8 @@ def sets():
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory):
-    return tmp_path_factory.mktemp("home")
-
-
-@pytest.fixture(scope="module")
-def finished(sets, home, tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SALTFLAT_HOME", str(home))
-        return start(*sets, out=tmp_path_factory.mktemp("features") / "run", **OPTIONS)
+def finished(sets, started):
+    return started(sets, **OPTIONS)
 
 
 @pytest.fixture

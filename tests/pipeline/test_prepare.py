@@ -11,6 +11,7 @@ from fvm_core.config import RunConfig
 from fvm_core.data import DatasetSpec, ImageDataset
 from fvm_core.data.sources import RawImages
 from fvm_core.errors import SaltflatError
+from fvm_core.pipeline.defaults import image_kind
 from fvm_core.pipeline.runner import execute
 from fvm_core.runs.run_folder import RunFolder
 from tests.cases import tiny_config
@@ -182,3 +183,11 @@ def test_a_run_that_knew_no_fit_goes_on_cropping(tmp_path):
         execute(run)
         np.testing.assert_array_equal(run.scores["influence"], before)
     assert run.config.model.fit == "crop"
+
+
+def test_images_of_a_source_that_has_no_hash_are_looked_at_too(monkeypatch):
+    data = fvm.load_dataset("digits", limit=20)
+    kind = image_kind(data)
+    source = type("Own", (type(data.images),), {"__hash__": None})
+    monkeypatch.setattr(data.images, "__class__", source)
+    assert image_kind(data) == kind == (8, 1, 0.0)

@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 from scipy.special import log_softmax
+from typer.testing import CliRunner
 
+from fvm_core.cli.commands import application
 from fvm_core.comparison.calibration import temperature
-from fvm_core.comparison.reasons import classifier_reason
+from fvm_core.comparison.reasons import classifier_reason, reasons
 from fvm_core.data import load_dataset
 from fvm_core.errors import Cancelled, SaltflatError
 from fvm_core.pipeline.runner import execute, start
@@ -35,15 +37,8 @@ def sets():
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory):
-    return tmp_path_factory.mktemp("home")
-
-
-@pytest.fixture(scope="module")
-def finished(sets, home, tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SALTFLAT_HOME", str(home))
-        return start(*sets, out=tmp_path_factory.mktemp("select") / "run", **OPTIONS)
+def finished(sets, started):
+    return started(sets, **OPTIONS)
 
 
 @pytest.fixture(autouse=True)
@@ -79,6 +74,15 @@ def test_the_run_goes_on_with_it(finished):
     text = classifier_reason(finished)
     assert text.startswith("The classifier is small_cnn on images of 24 px: ")
     assert "60 trusted images" in text
+
+
+def test_the_export_says_it_too(finished, tmp_path):
+    found = CliRunner().invoke(
+        application, ["export", str(finished.path), "--out", str(tmp_path / "out.csv")]
+    )
+    assert found.exit_code == 0
+    assert classifier_reason(finished) in found.output
+    assert all(reason in found.output for reason in reasons(finished))
 
 
 def test_stopped_in_the_middle_it_ends_the_same(sets, finished, tmp_path):
@@ -134,9 +138,25 @@ def test_without_time_only_the_first_is_taken(sets, tmp_path):
     assert classifier_reason(found) == ""
 
 
-def test_a_budget_and_a_model_contradict_each_other(sets, tmp_path):
-    with pytest.raises(SaltflatError, match="--budget"):
-        start(*sets, out=tmp_path / "run", **{**OPTIONS, "model": "small_cnn"})
+@pytest.mark.parametrize(
+    "named",
+    [
+        {"model": "small_cnn"},
+        {"train_part": "head"},
+        {"train_part": "last:2"},
+        {"pretrained": True},
+        {"features": "own.npy"},
+        {"checkpoint": "own.pt"},
+        {"crossfit_rounds": 0},
+    ],
+)
+def test_a_budget_where_there_is_no_choice_is_refused(sets, tmp_path, named):
+    with pytest.raises(SaltflatError, match="leave out --budget"):
+        start(*sets, out=tmp_path / "run", **{**OPTIONS, **named})
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_budget_below_nothing_is_refused(sets, tmp_path):
     with pytest.raises(SaltflatError, match=r"budget.* at least 0"):
         start(*sets, out=tmp_path / "run", **{**OPTIONS, "budget": -1})
     assert not (tmp_path / "run").exists()
