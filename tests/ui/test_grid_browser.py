@@ -1,5 +1,6 @@
 import pytest
 
+from fvm_core.comparison.choice import choose
 from fvm_core.review.decisions import DecisionStore
 from fvm_core.runs.run_folder import RunFolder
 from fvm_core.workspace import Workspace
@@ -133,3 +134,21 @@ def test_a_cold_deep_link_goes_through_the_router(tmp_path):
         sidebar.get_by_text("Saltflat").wait_for(timeout=20_000)
         page.get_by_text("No run yet").wait_for(timeout=20_000)
         assert "Data & model" in sidebar.inner_text()
+
+
+def test_on_a_narrow_screen_words_have_the_whole_width(place):
+    address, _store, made = place
+    choose(
+        made["plain"],
+        "fvm",
+        reason="Ranked so for a reason that takes a good many words to tell. " * 3,
+        by_person=False,
+    )
+    with page_at(f"{address}/review?run=plain") as page:
+        page.set_viewport_size({"width": 800, "height": 1000})
+        page.wait_for_selector(".tile[data-focus]", timeout=30_000)
+        words = page.locator(".st-key-review-side [data-testid=stCaptionContainer]").filter(
+            has_text="Ranked so"
+        )
+        side = page.locator(".st-key-review-side")
+        wait_for(lambda: words.bounding_box()["width"] > 0.9 * side.bounding_box()["width"])
