@@ -85,7 +85,9 @@ def estimate(config: RunConfig, train: ImageDataset, val: ImageDataset) -> Estim
     notices = () if fitted is None else (fitted.message,)
     if len(places) > 1:
         others = " and ".join(known[place].title for place in places[1:])
-        notices += (f"Also tries {others}, and keeps what trusted images favour.",)
+        notices += (
+            f"Also tries {others}, and keeps what trusted images favour; the time is that of the dearest.",
+        )
     if left_out := not_tried(left_out_of(known, seconds, taken)):
         notices += (left_out,)
     return Estimate(
